@@ -1,0 +1,37 @@
+# Everything a person needs, on a bare machine with Python 3.11 or newer. No compiler is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= out
+
+export RAY_AUTH_MODE ?= disabled
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup check test quickstart clean
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## Create .venv and install everything at the pinned versions.
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+check: setup ## Format, lint, types, and the direction of imports.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layout.py
+
+test: setup ## All tests; those that start Ray share one cluster.
+	$(BIN)/python -m pytest -q
+
+quickstart: setup ## From the code on this machine to a served completion.
+	$(BIN)/treespan quickstart recipes/quickstart.yaml --store $(STORE)
+
+clean: ## Remove what setup, tests and quickstart made.
+	rm -rf $(VENV) $(STORE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
