@@ -1,0 +1,239 @@
+"""The command line. Layers above this one are named by string and loaded when a command needs
+them, so that ``--help`` is instant and imports keep pointing one way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from treespan.platform.errors import UserError, find_user_error
+from treespan.platform.progress import Progress
+
+DEFAULT_STORE = "out"
+"""Where artifacts go if neither ``--store`` nor ``TREESPAN_STORE`` says otherwise."""
+
+app = typer.Typer(
+    help="Turn repositories into a code-completion model and serve it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="A recipe: a YAML file, see recipes/.")]
+StoreUri = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="TREESPAN_STORE",
+        help="Folder or URI (s3://bucket/prefix) that holds all artifacts.",
+    ),
+]
+StoreArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[STORE]", envvar="TREESPAN_STORE", help="Folder or URI of an earlier run."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting: --set train.steps=50."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of the recipe; the newest run by default.")
+]
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    store: StoreUri = DEFAULT_STORE,
+    step: Annotated[
+        str | None, typer.Option(help="Stop after this step; steps before it run if they must.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe: every step that is not published yet, in order.
+
+    A second run finds all steps done. A run that was killed goes on where it stopped.
+    """
+    pipeline = import_module("treespan.jobs.pipeline")
+    typed = pipeline.load_recipe(recipe, overrides or [])
+    target = _store(store)
+    with Progress() as progress:
+        outcome = pipeline.run_recipe(typed, target, progress, until=step)
+    if as_json:
+        _print_json({**_run_json(target, typed.name), "ran": outcome.ran})
+    elif not outcome.ran:
+        progress.say("Nothing to do: every step was published before.")
+
+
+@app.command()
+def show(
+    store: StoreArgument = DEFAULT_STORE, name: RunName = None, as_json: AsJson = False
+) -> None:
+    """Show a run: steps, counts, the funnel, losses and scores."""
+    target = _store(store)
+    if as_json:
+        _print_json(_run_json(target, name))
+        return
+    run_record = import_module("treespan.platform.run_record")
+    tables = import_module("treespan.platform.tables")
+    console = Console()
+    for table in tables.run_tables(run_record.read_run(target, name)):
+        console.print(table)
+
+
+@app.command()
+def why(
+    file: Annotated[str, typer.Argument(metavar="REPO/PATH", help="A file of the corpus.")],
+    store: StoreUri = DEFAULT_STORE,
+    name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a file's whole story: where it came from, each decision, where it ended up."""
+    story = import_module("treespan.platform.why").story_of(_store(store), file, name)
+    if as_json:
+        _print_json({"file": file, "story": story})
+        return
+    console = Console()
+    for event in story:
+        console.print(f"[bold]{event['step']:<9}[/] {event['what']}", highlight=False)
+
+
+@app.command()
+def complete(
+    checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
+    prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],
+    suffix: Annotated[str | None, typer.Option(help="Code after the cursor.")] = None,
+    path: Annotated[str | None, typer.Option(help="Name of the file, for its language.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Complete code at a cursor with a checkpoint, without a server."""
+    endpoint = import_module("treespan.serve.endpoint")
+    text = sys.stdin.read() if prefix == "-" else prefix
+    completion = endpoint.complete(
+        _checkpoint(checkpoint), text, suffix, path=path, max_tokens=max_tokens
+    )
+    if as_json:
+        _print_json({"completion": completion})
+    else:
+        typer.echo(completion)
+
+
+@app.command()
+def serve(
+    checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the endpoint.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve a checkpoint behind an OpenAI-compatible endpoint until Ctrl-C."""
+    endpoint = import_module("treespan.serve.endpoint")
+    endpoint.serve_until_interrupted(_checkpoint(checkpoint), host=host, port=port)
+
+
+@app.command()
+def quickstart(
+    recipe: RecipePath = Path("recipes/quickstart.yaml"), store: StoreUri = DEFAULT_STORE
+) -> None:
+    """Run a recipe, then serve its model and send it one real request over HTTP."""
+    import_module("treespan.serve.quickstart").run(recipe, _store(store))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check what works on this machine and what does not."""
+    checks = import_module("treespan.platform.doctor").examine()
+    if as_json:
+        _print_json([vars(check) for check in checks])
+    else:
+        console = Console()
+        for check in checks:
+            mark = "[green]ok[/]     " if check.ok else "[yellow]missing[/]"
+            console.print(f"{mark} [bold]{check.name:<14}[/] {check.found}", highlight=False)
+            if check.fix:
+                console.print(f"{'':23}{check.fix}", style="dim", highlight=False)
+    if not all(check.ok for check in checks if check.required):
+        raise typer.Exit(1)
+
+
+def _store(uri: str) -> Any:
+    return import_module("treespan.platform.store").Store(uri)
+
+
+def _checkpoint(where: str) -> str:
+    """A checkpoint's place; a store stands for the checkpoint of its newest trained run."""
+    runs = import_module("treespan.platform.run_record")
+    store = _store(where)
+    if not store.exists("runs"):
+        return where
+    steps = runs.read_run(store).steps
+    if "train" not in steps:
+        raise UserError(f"{where} holds no trained run.", "Run the recipe to its end first.")
+    return f"{store.uri}/{steps['train'].folder}/checkpoint"
+
+
+def _run_json(store: Any, name: str | None) -> dict[str, Any]:
+    run_record = import_module("treespan.platform.run_record")
+    found: dict[str, Any] = import_module("treespan.platform.summary").as_json(
+        run_record.read_run(store, name)
+    )
+    return found
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """The ``treespan`` command."""
+    _main_of(app)
+
+
+def _main_of(command: typer.Typer) -> None:
+    """Run a command line; errors that a person can mend end with one line and exit code 2."""
+    try:
+        command()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; what is left to print interests nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        mended = find_user_error(error)
+        if mended is None:
+            raise
+        print(f"treespan: {mended}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_step_command(step: str) -> None:
+    """``python -m treespan.jobs.STEP --recipe R [--store S] [--set k=v]``."""
+
+    def command(
+        recipe: Annotated[Path, typer.Option(help="A recipe: a YAML file, see recipes/.")],
+        store: StoreUri = DEFAULT_STORE,
+        overrides: Overrides = None,
+        as_json: AsJson = False,
+    ) -> None:
+        run(recipe, store, step, overrides, as_json)
+
+    command.__doc__ = f"Run a recipe up to and including the step `{step}`."
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(command)
+    _main_of(single)
+
+
+if __name__ == "__main__":
+    main()

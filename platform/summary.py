@@ -1,0 +1,102 @@
+"""What steps have to say for themselves: one line when they end, and the tables of ``show``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from treespan.platform.run_record import Run
+from treespan.platform.steps import Output
+
+_WIDTH = 9
+
+
+def summary_line(output: Output, *, found: bool) -> str:
+    """``pack      12.3 s  1,204 rows ...``; for a step that was there already it says so."""
+    manifest = output.manifest
+    name = str(manifest["step"])
+    took = "done before" if found else f"{manifest['seconds']:.1f} s"
+    return f"[bold]{name:<{_WIDTH}}[/] {took:>12}  {describe(name, output.counts, manifest)}"
+
+
+def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """What came out of a step, in a few words."""
+    measures = manifest["measures"]
+    match step:
+        case "ingest":
+            return (
+                f"{counts['files']:,} files of {counts['repositories']:,} repositories, "
+                f"{_megabytes(counts['bytes'])}"
+            )
+        case "curate":
+            return (
+                f"{counts['output_files']:,} of {counts['input_files']:,} files kept, "
+                f"{_megabytes(counts['output_bytes'])}"
+            )
+        case "sample":
+            return (
+                f"{counts['documents']:,} documents; {counts['heldout_repositories']} of "
+                f"{counts['repositories']} repositories held out"
+            )
+        case "tokenize":
+            return f"{counts['vocab_size']:,} tokens, {counts['bytes_per_token']:.2f} bytes each"
+        case "pack":
+            return (
+                f"{counts['rows']:,} rows of {counts['seq_len']:,} tokens, "
+                f"{counts['padding_share']:.1%} padding"
+            )
+        case "train":
+            return (
+                f"loss {counts['first_loss']:.2f} -> {counts['final_loss']:.2f} in "
+                f"{counts['steps']} steps, {measures['tokens_per_second']:,.0f} tokens/s"
+            )
+        case "evaluate":
+            return f"{counts['spans']} spans of {counts['files']} held-out files scored"
+        case _:
+            return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The whole run for machines: per step its status, seconds, counts, measures and digest."""
+    steps: dict[str, Any] = {}
+    for name, output in run.steps.items():
+        manifest = output.manifest
+        steps[name] = {
+            "status": "done",
+            "seconds": manifest["seconds"],
+            "folder": output.folder,
+            "digest": output.digest,
+            "inputs": manifest["inputs"],
+            "input": _input_counts(name, run),
+            "output": manifest["counts"],
+            "measures": manifest["measures"],
+        }
+        for shown in ("funnel", "scores"):
+            if shown in manifest["counts"]:
+                steps[name][shown] = manifest["counts"][shown]
+        if name == "train":
+            steps[name] |= {
+                "steps": manifest["counts"]["steps"],
+                "tokens": manifest["counts"]["target_tokens"],
+                "tokens_per_second": manifest["measures"]["tokens_per_second"],
+                "final_loss": manifest["counts"]["final_loss"],
+            }
+    steps |= {name: {"status": "pending"} for name in run.pending}
+    return {"run": run.name, "updated_at": run.updated_at, "steps": steps}
+
+
+def _input_counts(name: str, run: Run) -> dict[str, Any]:
+    """Plain numbers that the steps it reads have put out."""
+    return {
+        source: {
+            key: value
+            for key, value in run.steps[source].counts.items()
+            if isinstance(value, int | float)
+        }
+        for source in run.steps[name].manifest["inputs"]
+        if source in run.steps
+    }
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
