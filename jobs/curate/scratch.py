@@ -1,0 +1,67 @@
+"""The scratch tables that pass between the parts of curation. They hold hashes, never text.
+
+A *ref* names a file by where it lies in ingest's output: partition in the upper 32 bits, row in the
+lower. It is 8 bytes where a name would be a hundred, and it says which part to open.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+KEYS = pa.schema(
+    [
+        ("ref", pa.uint64()),
+        ("file_id", pa.string()),
+        ("repo", pa.string()),
+        ("path", pa.string()),
+        ("language", pa.string()),
+        ("sha256", pa.string()),
+        ("size", pa.int64()),
+        ("stars", pa.int64()),
+        ("test_files", pa.int64()),
+        ("licence_known", pa.bool_()),
+    ]
+)
+"""One row is a file that passed the rules, in the order of refs: all that decisions depend on."""
+
+MEETINGS = pa.schema(
+    [
+        ("key", pa.uint64()),  # of a band, or the content itself
+        ("exact", pa.bool_()),  # the key is the content
+        ("content", pa.uint64()),  # first 8 bytes of the SHA-256
+        ("shingles", pa.uint32()),  # size of the shingle set
+        ("ref", pa.uint64()),
+    ]
+)
+"""One row says that a file has a key; files with equal keys are to be compared."""
+
+SHINGLES = pa.schema([("ref", pa.uint64()), ("hashes", pa.large_list(pa.uint64()))])
+"""One row is a file's shingle set, sorted; in the order of refs."""
+
+LINKS = pa.schema([("kind", pa.uint8()), ("a", pa.uint64()), ("b", pa.uint64())])
+"""What meetings give: pairs of refs with a < b, by kind."""
+
+EXACT, CANDIDATE, SKIPPED = 0, 1, 2
+"""Kinds of links. ``SKIPPED`` is a report: ``a`` pairs of a hot bucket were not proposed."""
+
+SIMILAR = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
+"""One row is a verified pair."""
+
+DROPS = pa.schema(
+    [
+        ("row", pa.uint32()),
+        ("rule", pa.string()),
+        ("matched_id", pa.string()),
+        ("similarity", pa.float64()),
+    ]
+)
+"""One row is a duplicate of the partition that the table is named after."""
+
+
+def make_ref(partition: int, row: int) -> int:
+    """The ref of a row of a partition."""
+    return partition << 32 | row
+
+
+PARTITION_SHIFT = 32
+ROW_MASK = 0xFFFFFFFF

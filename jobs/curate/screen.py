@@ -1,0 +1,173 @@
+"""First pass over a partition: the rules on single files, and the hashes of those that pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from treespan.jobs.curate.config import CurateConfig, NearDedupConfig
+from treespan.jobs.curate.language import detect_language
+from treespan.jobs.curate.licences import UNKNOWN
+from treespan.jobs.curate.rules import Candidate, Verdict, judge, rules_of
+from treespan.jobs.curate.scratch import KEYS, MEETINGS, SHINGLES, make_ref
+from treespan.jobs.curate.shingles import shingles
+from treespan.jobs.curate.signature import band_keys, signature
+from treespan.platform.ledger import Decision, decide
+from treespan.platform.partitions import Receipt
+from treespan.platform.schemas import LEDGER, batches, part_name
+from treespan.platform.store import Store
+
+STEP = "curate"
+
+READ_COLUMNS = [
+    "file_id",
+    "repo",
+    "path",
+    "sha256",
+    "size",
+    "licence",
+    "stars",
+    "test_files",
+    "source",
+]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A file that stands for its content in near-duplicate detection."""
+
+    ref: int
+    sha256: str
+    hashes: NDArray[np.uint64]
+
+
+class Screen:
+    """Screens one partition: decisions and keys pile up (they are narrow), shingles stream on."""
+
+    def __init__(self, partition: int, config: CurateConfig) -> None:
+        self.partition = partition
+        self.config = config
+        self.decisions: list[Decision] = []
+        self.keys: list[dict[str, Any]] = []
+        self.meetings: list[pa.RecordBatch] = []
+        self.files = 0
+        self.bytes = 0
+        self._rules = rules_of(config)
+        self._seen: set[str] = set()
+
+    def screen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Screen the next rows of ``FILES``; returns the ``SHINGLES`` of those that pass."""
+        contents = batch["content"].cast(pa.large_binary())
+        compared: list[Compared] = []
+        for index, row in enumerate(batch.select(READ_COLUMNS).to_pylist()):
+            content = contents[index].as_py()
+            row["ref"] = make_ref(self.partition, self.files)
+            row["language"] = detect_language(row["path"], content)
+            row["licence_known"] = row["licence"] not in UNKNOWN
+            self.files += 1
+            self.bytes += row["size"]
+            file = Candidate(row["path"], row["language"], row["licence"], row["source"], content)
+            verdict = judge(file, self._rules)
+            if verdict is not None:
+                self.decisions.append(decide_by(verdict, row))
+                continue
+            self.keys.append(row)
+            # Copies within the partition meet by their content only: the first stands for all.
+            if self.config.near_dedup.enabled and row["sha256"] not in self._seen:
+                compared.append(Compared(row["ref"], row["sha256"], shingles(content)))
+            self._seen.add(row["sha256"])
+        meetings = band_meetings(compared, self.config.near_dedup)
+        if meetings is not None:
+            self.meetings.append(meetings)
+        return shingle_batch(compared)
+
+    def all_meetings(self) -> Iterator[pa.RecordBatch]:
+        """Every file with its content, if copies are looked for, and the bands of all batches."""
+        if self.config.exact_dedup and self.keys:
+            contents = content_keys([key["sha256"] for key in self.keys])
+            refs = np.array([key["ref"] for key in self.keys], dtype=np.uint64)
+            yield _meeting_batch(contents, contents, np.zeros(len(refs), np.uint32), refs, True)
+        yield from self.meetings
+
+
+def screen_partition(
+    store: Store, files: str, work: str, partition: int, config: CurateConfig
+) -> Receipt:
+    """Screen the table ``files`` of ingest; write scratch tables below ``work``."""
+    screen = Screen(partition, config)
+    part = part_name(partition)
+
+    def shingle_batches() -> Iterator[pa.RecordBatch]:
+        with store.open_table(files) as reader:
+            for index in range(reader.num_record_batches):
+                yield screen.screen(reader.get_batch(index))
+
+    store.write_table(f"{work}/shingles/{part}", SHINGLES, shingle_batches())
+    store.write_table(f"{work}/meetings/{part}", MEETINGS, screen.all_meetings())
+    store.write_table(f"{work}/keys/{part}", KEYS, batches(KEYS, screen.keys))
+    store.write_table(f"{work}/ledger/{part}", LEDGER, batches(LEDGER, screen.decisions))
+    meetings = sum(batch.num_rows for batch in screen.all_meetings())
+    counts = {"files": screen.files, "bytes": screen.bytes, "meetings": meetings}
+    return Receipt([], counts)
+
+
+def decide_by(verdict: Verdict, file: Mapping[str, Any]) -> Decision:
+    """The ledger row that says that ``verdict`` dropped ``file``."""
+    return decide(
+        file,
+        step=STEP,
+        rule=verdict.rule,
+        value=verdict.value,
+        threshold=verdict.threshold,
+        detail=verdict.detail,
+    )
+
+
+def content_keys(sha256: Sequence[str]) -> NDArray[np.uint64]:
+    """The first 8 bytes of each hash: uint64 [n]."""
+    return np.array([int(digest[:16], 16) for digest in sha256], dtype=np.uint64)
+
+
+def band_meetings(compared: Sequence[Compared], config: NearDedupConfig) -> pa.RecordBatch | None:
+    """The bands of all files that have shingles; None if there is none."""
+    some = [file for file in compared if len(file.hashes)]
+    if not some:
+        return None
+    bands = config.bands
+    keys = [band_keys(signature(file.hashes), bands, config.rows) for file in some]
+    return _meeting_batch(
+        np.concatenate(keys),
+        np.repeat(content_keys([file.sha256 for file in some]), bands),
+        np.repeat(np.array([len(file.hashes) for file in some], dtype=np.uint32), bands),
+        np.repeat(np.array([file.ref for file in some], dtype=np.uint64), bands),
+        exact=False,
+    )
+
+
+def shingle_batch(compared: Sequence[Compared]) -> pa.RecordBatch:
+    """Their shingle sets as rows of ``SHINGLES``."""
+    lengths = [len(file.hashes) for file in compared]
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    none = [np.empty(0, dtype=np.uint64)]
+    values = np.concatenate([file.hashes for file in compared] or none)
+    refs = pa.array([file.ref for file in compared], type=pa.uint64())
+    hashes = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+    return pa.RecordBatch.from_arrays([refs, hashes], schema=SHINGLES)
+
+
+def _meeting_batch(
+    keys: NDArray[np.uint64],
+    contents: NDArray[np.uint64],
+    sizes: NDArray[np.uint32],
+    refs: NDArray[np.uint64],
+    exact: bool,
+) -> pa.RecordBatch:
+    flags = np.full(len(keys), exact)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column) for column in (keys, flags, contents, sizes, refs)], schema=MEETINGS
+    )

@@ -1,0 +1,87 @@
+"""MinHash signatures of shingle sets, and the band keys under which similar sets meet.
+
+The share of equal values in two signatures estimates the Jaccard similarity of the sets
+(Broder 1997). It only proposes pairs here; what is dropped is decided by the exact similarity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treespan.jobs.curate.kernels import HAS_NUMBA, compiled
+
+PERMUTATIONS = 256
+"""Values in a signature (BigCode, StarCoder)."""
+
+EMPTY = np.uint32(0xFFFFFFFF)
+"""Every value of the signature of an empty set."""
+
+
+def _parameters() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    # SplitMix64 from a fixed start: the permutations are part of the format and never change.
+    with np.errstate(over="ignore"):
+        z = np.arange(1, PERMUTATIONS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(32)).astype(np.uint32) | np.uint32(1), z.astype(np.uint32)
+
+
+_A, _B = _parameters()
+
+
+def signature(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """The MinHash of a set of 64-bit hashes: uint32 [256].
+
+    Value i is the least ``a_i * h + b_i`` modulo 2^32 over the upper halves h of the hashes, with
+    odd ``a_i`` (datasketch's ``affine32``, and as accurate; the hashes are well mixed already).
+    """
+    return _minima(hashes, _A, _B) if HAS_NUMBA else numpy_signature(hashes)
+
+
+@compiled
+def _minima(
+    hashes: NDArray[np.uint64], a: NDArray[np.uint32], b: NDArray[np.uint32]
+) -> NDArray[np.uint32]:
+    least = np.full(len(a), np.uint32(0xFFFFFFFF), dtype=np.uint32)
+    for position in range(len(hashes)):
+        low = np.uint32(hashes[position] >> np.uint64(32))
+        for i in range(len(a)):  # the compiler makes this loop vector code
+            value = np.uint32(a[i] * low + b[i])
+            least[i] = min(least[i], value)
+    return least
+
+
+def numpy_signature(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """What the kernel gives, without numba."""
+    if len(hashes) == 0:
+        return np.full(PERMUTATIONS, EMPTY, dtype=np.uint32)
+    upper = (hashes >> np.uint64(32)).astype(np.uint32)
+    least = [(upper * a + b).min() for a, b in zip(_A, _B, strict=True)]
+    return np.array(least, dtype=np.uint32)
+
+
+def estimate(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
+    """Estimated Jaccard similarity; its standard deviation is at most 1/32."""
+    return float(np.mean(one == other))
+
+
+def band_keys(values: NDArray[np.uint32], bands: int, rows: int) -> NDArray[np.uint64]:
+    """One 64-bit key per band of a signature: uint64 [bands].
+
+    Two sets share a key if ``rows`` values in a row are equal (or by chance of 2^-64). The number
+    of the band is mixed in, so keys of all bands can stand in one table.
+    """
+    taken = values[: bands * rows].astype(np.uint64).reshape(bands, rows)
+    with np.errstate(over="ignore"):
+        keys = np.arange(1, bands + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        for row in range(rows):
+            keys = (keys ^ taken[:, row]) * np.uint64(0xFF51AFD7ED558CCD)
+            keys ^= keys >> np.uint64(32)
+    return keys
+
+
+def recall(similarity: float, bands: int, rows: int) -> float:
+    """Share of pairs of this similarity that meet in a band: 1 - (1 - s^rows)^bands."""
+    return float(1.0 - (1.0 - similarity**rows) ** bands)

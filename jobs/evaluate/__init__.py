@@ -1,0 +1,1 @@
+"""Evaluate: how well the trained model fills holes in repositories it has never seen."""

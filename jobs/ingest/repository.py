@@ -1,0 +1,91 @@
+"""What a source offers: repositories that are cheap to name and pickle, and opened on a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a repository, not yet read."""
+
+    path: str
+    """Relative to the repository, with forward slashes; always valid UTF-8."""
+    read: Callable[[], bytes]
+    """Reads the whole file; ``OSError`` (or the object store's error) if that is impossible."""
+    size: int | None = None
+    """Bytes; None where only reading tells (git)."""
+    skip: str = ""
+    """The ledger rule that keeps the file from being read (``symlink``), or empty."""
+    detail: str = ""
+    """More on ``skip``."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An opened repository."""
+
+    entries: Sequence[Entry]
+    licence: str = ""
+    """SPDX expression found for the repository; empty when unknown."""
+    licence_is_final: bool = False
+    """The licence was given by the user: what single files say does not count."""
+    commits: int = -1
+
+
+class Repository(Protocol):
+    """A handle on a repository. It must pickle small: the driver holds one per repository."""
+
+    @property
+    def name(self) -> str:
+        """The repository's name in every table."""
+
+    @property
+    def commit(self) -> str:
+        """Git commit, distribution version, or empty."""
+
+    @property
+    def source(self) -> str:
+        """Kind of the source that listed it."""
+
+    @property
+    def origin(self) -> str:
+        """Where it is, for messages."""
+
+    def state(self) -> Any:
+        """What changes when the content does, as JSON types; cheap."""
+
+    def open(self) -> AbstractContextManager[Snapshot]:
+        """The repository's files; anything may be raised by a broken repository."""
+
+
+def printable(raw: bytes) -> tuple[str, bool]:
+    """A path's bytes as text, and whether they were UTF-8; other bytes are shown as ``\\xff``."""
+    try:
+        return raw.decode("utf-8"), True
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "backslashreplace"), False
+
+
+def unread(path: str, skip: str, detail: str = "", size: int | None = None) -> Entry:
+    """An entry that is listed only to be told in the ledger."""
+
+    def read() -> bytes:
+        raise OSError(f"{path} is not to be read ({skip})")
+
+    return Entry(path=path, read=read, size=size, skip=skip, detail=detail)
+
+
+def reader(path: str) -> Callable[[], bytes]:
+    """A function that reads a regular file; it does not follow a link put there meanwhile."""
+
+    def read() -> bytes:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
+
+    return read

@@ -1,0 +1,1 @@
+"""Packing: documents to training rows, with the objectives applied file by file."""

@@ -1,0 +1,21 @@
+"""Settings of the packing step."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from treespan.model.objectives import ObjectiveMix
+from treespan.platform.config import Config
+
+
+class PackConfig(Config):
+    """How documents become rows."""
+
+    seed: int = 0
+    """Another seed draws other objectives and spans."""
+    seq_len: int = Field(default=32_768, ge=64)
+    """Tokens of a row. The paper's 32,768."""
+    epochs: int = Field(default=1, ge=1)
+    """How often the corpus is packed; each epoch draws objectives and spans anew."""
+    objectives: ObjectiveMix = ObjectiveMix()
+    """What is learnt from the pieces."""

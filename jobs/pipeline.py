@@ -1,0 +1,99 @@
+"""A recipe as a chain of steps, run one after the other: what ``treespan run`` does.
+
+``python -m treespan.jobs.STEP --recipe R`` is the same with the chain cut after STEP, and so is a
+submitted Ray job: steps that are published already are found, not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from treespan.jobs.curate import step as curate
+from treespan.jobs.evaluate import step as evaluate
+from treespan.jobs.ingest import step as ingest
+from treespan.jobs.pack import step as pack
+from treespan.jobs.recipe import Recipe, load_recipe
+from treespan.jobs.report import step as report
+from treespan.jobs.sample import step as sample
+from treespan.jobs.tokenize import step as tokenize
+from treespan.jobs.train import step as train
+from treespan.platform.errors import UserError
+from treespan.platform.progress import Progress
+from treespan.platform.ray_session import ray_session
+from treespan.platform.run_record import write_run
+from treespan.platform.steps import Output, Step, execute, published
+from treespan.platform.store import Store
+from treespan.platform.summary import summary_line
+
+STEP_NAMES = ("ingest", "curate", "sample", "tokenize", "pack", "train", "evaluate", "report")
+"""In the order in which they run."""
+
+
+@dataclass
+class Outcome:
+    """What a run found or made."""
+
+    outputs: dict[str, Output] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
+    """Steps that had to run; the others were published already."""
+
+
+def steps_of(recipe: Recipe) -> list[Step]:
+    """The steps of ``recipe`` in order. Without held-out repositories there is no evaluation."""
+    steps = [
+        ingest.make_step(recipe.ingest),
+        curate.make_step(recipe.curate),
+        sample.make_step(recipe.sample),
+        tokenize.make_step(recipe.tokenize),
+        pack.make_step(recipe.pack),
+        train.make_step(recipe.train),
+    ]
+    if recipe.sample.heldout_share > 0:
+        steps.append(evaluate.make_step(recipe.evaluate))
+    names = tuple(step.name for step in steps)
+    return [*steps, report.make_step(recipe.report, names)]
+
+
+def run_recipe(
+    recipe: Recipe, store: Store, progress: Progress, *, until: str | None = None
+) -> Outcome:
+    """Run what is not published yet, up to and including the step ``until``."""
+    store.check_writable()
+    steps = _up_to(steps_of(recipe), until)
+    all_names = tuple(step.name for step in steps)
+    outcome = Outcome()
+    with ExitStack() as stack:
+        for step in steps:
+            output = published(step, store, outcome.outputs)
+            found = output is not None
+            if output is None:
+                if step.needs_ray:
+                    # Only now: a run that has nothing to do should not wait for a cluster.
+                    stack.enter_context(ray_session(recipe.ray))
+                output = execute(step, store, outcome.outputs, progress)
+                outcome.ran.append(step.name)
+            outcome.outputs[step.name] = output
+            write_run(store, recipe.name, outcome.outputs, all_names)
+            progress.say(summary_line(output, found=found))
+    return outcome
+
+
+def _up_to(steps: Sequence[Step], until: str | None) -> list[Step]:
+    names = [step.name for step in steps]
+    if until is None:
+        return list(steps)
+    if until not in names:
+        raise UserError(f"this recipe has no step {until!r}.", f"Its steps: {', '.join(names)}.")
+    return list(steps[: names.index(until) + 1])
+
+
+def main(step: str) -> None:
+    """The command line of ``python -m treespan.jobs.STEP``: that of ``treespan run --step STEP``."""
+    from treespan.platform.cli import run_step_command
+
+    run_step_command(step)
+
+
+__all__ = ["STEP_NAMES", "Outcome", "load_recipe", "main", "run_recipe", "steps_of"]

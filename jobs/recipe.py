@@ -1,0 +1,65 @@
+"""The recipe: every step's settings in one typed value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.evaluate.config import EvaluateConfig
+from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.pack.config import PackConfig
+from treespan.jobs.report.config import ReportConfig
+from treespan.jobs.sample.config import SampleConfig
+from treespan.jobs.tokenize.config import TokenizeConfig
+from treespan.jobs.train.config import TrainConfig
+from treespan.platform.config import Config, build
+from treespan.platform.ray_session import RayConfig
+from treespan.platform.recipe import read_recipe
+
+
+class Recipe(Config):
+    """A whole run, from sources to a report. Each section configures the step of its name."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    """Names the run in the store."""
+    seed: int = 0
+    """The seed of every section that does not set its own."""
+    ray: RayConfig = RayConfig()
+    """Where the work runs; changes no output."""
+    ingest: IngestConfig
+    """Where files come from."""
+    curate: CurateConfig = CurateConfig()
+    """Which files are kept."""
+    sample: SampleConfig = SampleConfig()
+    """In which order files are read, and which are held out."""
+    tokenize: TokenizeConfig = TokenizeConfig()
+    """The tokenizer."""
+    pack: PackConfig = PackConfig()
+    """Rows and objectives."""
+    train: TrainConfig = TrainConfig()
+    """The model and its training."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Scores on held-out repositories."""
+    report: ReportConfig = ReportConfig()
+    """The page that shows it all."""
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe at ``path`` with ``overrides`` (``a.b=value``) on top.
+
+    Raises ``UserError`` for what is unknown, missing or impossible.
+    """
+    values = read_recipe(path, overrides)
+    if "seed" in values:
+        for section, field in Recipe.model_fields.items():
+            given = values.get(section, {})
+            if _has_seed(field.annotation) and isinstance(given, dict):
+                values[section] = {"seed": values["seed"], **given}
+    return build(Recipe, values, where=str(path))
+
+
+def _has_seed(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Config) and "seed" in kind.model_fields

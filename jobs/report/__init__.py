@@ -1,0 +1,1 @@
+"""Report: one self-contained page that shows what a run did."""

@@ -1,0 +1,1 @@
+"""Tokenize: train the tokenizer on a seeded sample of what will be trained on."""

@@ -1,0 +1,1 @@
+"""Train: pretraining on packed rows with Ray Train and DeepSpeed."""

@@ -1,0 +1,74 @@
+"""Rows straight from the Arrow shards, memory-mapped where the store is local."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from treespan.platform.store import Store
+
+OBJECTIVES = ("ntp", "fim", "sfim")
+"""Their places in a batch's ``objectives``."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows ready for the model."""
+
+    tokens: NDArray[np.int64]  # [rows, seq_len]
+    loss_mask: NDArray[np.bool_]  # [rows, seq_len]; True where the token is a target
+    objectives: NDArray[np.int64]  # [rows, seq_len]; index into OBJECTIVES of its segment
+    document_lengths: list[list[int]]  # per row
+
+
+class ShardReader:
+    """The shards of one packed epoch; row *i* is found in time independent of their number."""
+
+    def __init__(self, store: Store, parts: Sequence[Mapping[str, Any]], folder: str) -> None:
+        """``parts`` are the manifest's entries of the epoch's shards, in order."""
+        self._tables: dict[int, pa.Table] = {}
+        self._store = store
+        self._paths = [f"{folder}/{part['path']}" for part in parts]
+        self._ends = list(accumulate(int(part["rows"]) for part in parts))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the epoch."""
+        return self._ends[-1] if self._ends else 0
+
+    def row(self, index: int) -> dict[str, Any]:
+        """``tokens`` int32 [seq_len], ``loss_mask`` uint8 [seq_len], ``document_lengths`` and
+        ``segments`` as lists."""
+        part = bisect_right(self._ends, index)
+        within = index - (self._ends[part - 1] if part else 0)
+        if part not in self._tables:
+            self._tables[part] = self._store.read_table(self._paths[part])
+        row = self._tables[part].slice(within, 1)
+        return {
+            "tokens": row["tokens"].chunk(0).flatten().to_numpy(),
+            "loss_mask": row["loss_mask"].chunk(0).flatten().to_numpy(),
+            "document_lengths": row["document_lengths"][0].as_py(),
+            "segments": row["segments"][0].as_py(),
+        }
+
+
+def batch_of(rows: Sequence[Mapping[str, Any]]) -> Batch:
+    """``rows`` (as ``ShardReader.row`` gives them) as one batch."""
+    objectives = np.zeros((len(rows), len(rows[0]["tokens"])), np.int64)
+    for index, row in enumerate(rows):
+        for segment in row["segments"]:
+            start, end = segment["start"], segment["start"] + segment["length"]
+            objectives[index, start:end] = OBJECTIVES.index(segment["objective"])
+    return Batch(
+        tokens=np.stack([row["tokens"] for row in rows]).astype(np.int64),
+        loss_mask=np.stack([row["loss_mask"] for row in rows]).astype(np.bool_),
+        objectives=objectives,
+        document_lengths=[row["document_lengths"] for row in rows],
+    )

@@ -1,0 +1,109 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.ingest.step import fingerprint, list_repositories
+from treespan.platform.errors import UserError
+
+
+def source(path: Path, **more: Any) -> dict[str, Any]:
+    return {"kind": "directory", "path": str(path), **more}
+
+
+def config(*sources: dict[str, Any]) -> IngestConfig:
+    return IngestConfig.model_validate({"sources": sources})
+
+
+def test_every_file_is_a_row_or_a_decision(folder: Path, ingest: Callable[..., Any]) -> None:
+    rows, decisions = ingest(source(folder), max_file_bytes=4000)
+    assert {row["path"]: row["licence"] for row in rows} == {
+        "LICENSE": "MIT",
+        "src/a.py": "MIT",
+        "src/b.py": "GPL-2.0-only",
+        "tests/test_a.py": "MIT",
+    }
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
+    assert all(row["repo"] == "project" and row["test_files"] == 1 for row in rows)
+    assert {row["path"]: row["rule"] for row in decisions} == {
+        "big.txt": "oversize",
+        "image.png": "binary",
+        "latin.py": "encoding",
+        "zero.dat": "binary",
+        "link.py": "symlink",
+    }
+    oversize = next(row for row in decisions if row["rule"] == "oversize")
+    assert (oversize["value"], oversize["threshold"]) == (5000, 4000)
+
+
+def test_names_that_are_not_utf8_are_told(folder: Path, ingest: Callable[..., Any]) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.py")).write_text("x = 1\n")
+    _, decisions = ingest(source(folder))
+    told = [row["path"] for row in decisions if row["rule"] == "path-encoding"]
+    assert told == ["caf\\xe9.py"]
+
+
+def test_a_given_licence_beats_what_files_say(folder: Path, ingest: Callable[..., Any]) -> None:
+    rows, _ = ingest(source(folder, licence="apache 2.0", repo="ours"))
+    assert {(row["repo"], row["licence"]) for row in rows} == {("ours", "Apache-2.0")}
+
+
+def test_a_cap_keeps_a_sample(tmp_path: Path, ingest: Callable[..., Any]) -> None:
+    for name in range(100):
+        (tmp_path / f"{name:03}.py").write_text("x" * 100)
+    rows, decisions = ingest(source(tmp_path), max_repo_bytes=2050)
+    assert len(rows) == 20
+    assert {row["rule"] for row in decisions} == {"repo-cap"}
+    assert max(row["path"] for row in rows) > "050.py"
+
+
+def test_each_subfolder_is_a_repository(tmp_path: Path, ingest: Callable[..., Any]) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.py").write_text("x = 1\n")
+    (tmp_path / "loose.py").write_text("")
+    rows, _ = ingest(source(tmp_path, each_subfolder=True))
+    assert [row["repo"] for row in rows] == ["a", "b"]
+    assert len({row["file_id"] for row in rows}) == 2
+
+
+def test_the_fingerprint_follows_the_content(folder: Path) -> None:
+    before = fingerprint(config(source(folder)))
+    assert fingerprint(config(source(folder))) == before
+    (folder / "src" / "a.py").write_text("x = 10\n")
+    assert fingerprint(config(source(folder))) != before
+
+
+def test_wrong_sources_say_what_and_how(folder: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match=r"does not exist.*Correct 'path'"):
+        list_repositories(config(source(tmp_path / "none")))
+    with pytest.raises(UserError, match="is not a folder"):
+        list_repositories(config(source(folder / "LICENSE")))
+    with pytest.raises(UserError, match="is empty"):
+        list_repositories(config(source(empty)))
+    with pytest.raises(UserError, match=r"two sources give a repository 'project'.*'repo:'"):
+        list_repositories(config(source(folder), source(folder)))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read_is_told(folder: Path, ingest: Callable[..., Any]) -> None:
+    (folder / "src" / "a.py").chmod(0)
+    _, decisions = ingest(source(folder))
+    assert "unreadable" in {row["rule"] for row in decisions}
+
+
+def test_a_repository_that_vanished_stops_nothing(
+    folder: Path, tmp_path: Path, ingest: Callable[..., Any]
+) -> None:
+    from treespan.jobs.ingest.directory import Directory
+    from treespan.jobs.ingest.read import read_repository
+
+    decisions: list[Any] = []
+    gone = Directory("gone", str(tmp_path / "gone"))
+    assert list(read_repository(gone, config(source(folder)), decisions)) == []
+    assert [row["rule"] for row in decisions] == ["unreadable"]

@@ -1,0 +1,124 @@
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.ingest.step import list_repositories
+from treespan.platform.errors import UserError
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    identity = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "a"), ("EMAIL", "a@b.c"))
+    }
+    environment = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull}
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repos" / "tool"
+    (root / "lib").mkdir(parents=True)
+    git("init", "-q", "-b", "main", cwd=root)
+    (root / "lib" / "a.py").write_text("x = 1\n")
+    git("add", ".", cwd=root)
+    git("commit", "-qm", "one", cwd=root)
+    (root / "LICENSE").write_text("SPDX-License-Identifier: ISC\n")
+    (root / "lib" / "a.py").write_text("x = 2\n")
+    (root / "link").symlink_to("lib/a.py")
+    (root / "model.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (root / "large.py").write_text("x" * 3000)
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.py")).write_text("y = 1\n")
+    git("add", ".", cwd=root)
+    commit = "0123456789012345678901234567890123456789"
+    git("update-index", "--add", "--cacheinfo", f"160000,{commit},sub", cwd=root)
+    git("commit", "-qm", "two", cwd=root)
+    (root / "lib" / "a.py").write_text("not committed")
+    return root
+
+
+def check(rows: list[dict[str, Any]], decisions: list[Any], commit: str) -> None:
+    assert [(row["path"], row["content"]) for row in rows] == [
+        ("LICENSE", "SPDX-License-Identifier: ISC\n"),
+        ("lib/a.py", "x = 2\n"),
+    ]
+    assert {row["repo"] for row in rows} == {"tool"}
+    assert {row["commit"] for row in rows} == {commit}
+    assert {row["commits"] for row in rows} == {2}
+    assert {row["licence"] for row in rows} == {"ISC"}
+    assert {row["path"]: row["rule"] for row in decisions} == {
+        "link": "symlink",
+        "model.txt": "lfs-pointer",
+        "large.py": "oversize",
+        "caf\\xe9.py": "path-encoding",
+        "sub": "submodule",
+    }
+
+
+def test_work_tree_bare_and_packed_give_the_same(
+    repository: Path, tmp_path: Path, ingest: Callable[..., Any]
+) -> None:
+    commit = git("rev-parse", "HEAD", cwd=repository)
+    check(*ingest({"kind": "git", "path": str(repository)}, max_file_bytes=2000), commit)
+    bare = tmp_path / "bare" / "tool.git"
+    git("clone", "-q", "--bare", str(repository), str(bare), cwd=tmp_path)
+    git("repack", "-adq", cwd=bare)
+    check(*ingest({"kind": "git", "path": str(bare)}, max_file_bytes=2000), commit)
+    many = {"kind": "git", "path": str(bare.parent), "each_subfolder": True}
+    check(*ingest(many, max_file_bytes=2000), commit)
+
+
+def test_a_ref_selects_the_commit(repository: Path, ingest: Callable[..., Any]) -> None:
+    git("tag", "v1", "HEAD~1", cwd=repository)
+    rows, decisions = ingest({"kind": "git", "path": str(repository), "ref": "v1"})
+    assert [row["content"] for row in rows] == ["x = 1\n"]
+    assert decisions == []
+
+
+def test_a_shallow_clone_counts_what_it_has(
+    repository: Path, tmp_path: Path, ingest: Callable[..., Any]
+) -> None:
+    shallow = tmp_path / "shallow"
+    git("clone", "-q", "--depth=1", f"file://{repository}", str(shallow), cwd=tmp_path)
+    rows, _ = ingest({"kind": "git", "path": str(shallow)})
+    assert {row["commits"] for row in rows} <= {1, 2}
+
+
+def test_a_damaged_repository_among_many_is_told(
+    repository: Path, ingest: Callable[..., Any]
+) -> None:
+    broken = repository.parent / "broken"
+    shutil.copytree(repository, broken, symlinks=True)
+    shutil.rmtree(broken / ".git" / "objects")
+    (broken / ".git" / "objects").mkdir()
+    many = {"kind": "git", "path": str(repository.parent), "each_subfolder": True}
+    rows, decisions = ingest(many, max_file_bytes=2000)
+    assert {row["repo"] for row in rows} == {"tool"}
+    told = [row for row in decisions if row["repo"] == "broken"]
+    assert [(row["rule"], row["path"]) for row in told] == [("repository-error", "")]
+
+
+def test_wrong_repositories_say_what_and_how(repository: Path, tmp_path: Path) -> None:
+    def list_them(**source: Any) -> None:
+        list_repositories(IngestConfig.model_validate({"sources": [{"kind": "git", **source}]}))
+
+    with pytest.raises(UserError, match=r"not a git repository.*kind: directory"):
+        list_them(path=str(repository / "lib"))
+    with pytest.raises(UserError, match="has no ref 'nope'"):
+        list_them(path=str(repository), ref="nope")
+    with pytest.raises(UserError, match="no subfolder is a git repository"):
+        list_them(path=str(repository / "lib"), each_subfolder=True)
+    with pytest.raises(UserError, match="does not exist"):
+        list_them(path=str(tmp_path / "none"))
