@@ -21,7 +21,7 @@ from treespan.jobs.tokenize import step as tokenize
 from treespan.jobs.train import step as train
 from treespan.platform.errors import UserError
 from treespan.platform.progress import Progress
-from treespan.platform.ray_session import ray_session
+from treespan.platform.ray_session import check_cpus, ray_session
 from treespan.platform.run_record import write_run
 from treespan.platform.steps import Output, Step, execute, published
 from treespan.platform.store import Store
@@ -72,6 +72,7 @@ def run_recipe(
                 if step.needs_ray:
                     # Only now: a run that has nothing to do should not wait for a cluster.
                     stack.enter_context(ray_session(recipe.ray))
+                    check_cpus(step.name, step.cpus)
                 output = execute(step, store, outcome.outputs, progress)
                 outcome.ran.append(step.name)
             outcome.outputs[step.name] = output

@@ -148,7 +148,7 @@ def quickstart(
     recipe: RecipePath = Path("recipes/quickstart.yaml"), store: StoreUri = DEFAULT_STORE
 ) -> None:
     """Run a recipe, then serve its model and send it one real request over HTTP."""
-    import_module("treespan.serve.quickstart").run(recipe, _store(store))
+    import_module("treespan.platform.quickstart").run(recipe, _store(store))
 
 
 @app.command()

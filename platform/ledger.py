@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
@@ -78,13 +78,19 @@ def funnel_of(decisions: Iterable[Mapping[str, Any]], kept: Iterable[str] = ()) 
     return {rule: dict(sorted(found.items())) for rule, found in counts.items()}
 
 
-def merge_funnels(funnels: Iterable[Funnel]) -> Funnel:
-    """The sum of the funnels of several partitions."""
+def merge_funnels(funnels: Iterable[Funnel], order: Sequence[str] = ()) -> Funnel:
+    """The sum of the funnels of several partitions.
+
+    Rules come in the given ``order`` (that in which they are asked), others after them by name,
+    ``kept`` last.
+    """
     total: dict[str, Counter[str]] = {}
     for funnel in funnels:
         for rule, by_language in funnel.items():
             total.setdefault(rule, Counter()).update(by_language)
-    return {rule: dict(sorted(total[rule].items())) for rule in sorted(total)}
+    rank = {rule: place for place, rule in enumerate(order)} | {"kept": len(total) + len(order)}
+    rules = sorted(total, key=lambda rule: (rank.get(rule, len(order)), rule))
+    return {rule: dict(sorted(total[rule].items())) for rule in rules}
 
 
 def read_decisions(store: Store, folder: str, repo: str, path: str) -> list[dict[str, Any]]:

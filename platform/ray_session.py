@@ -35,13 +35,13 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     """A connected Ray for the time of the block; joins one that this process has already."""
     import ray
 
+    _quieten()
     if ray.is_initialized():
         yield
         return
     address = config.address or os.environ.get("RAY_ADDRESS")
     if config.auth_mode is not None:
         os.environ["RAY_AUTH_MODE"] = config.auth_mode
-    _quieten()
     if address:
         _attach(address)
     else:
@@ -50,6 +50,20 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_cpus(step: str, cpus: int) -> None:
+    """Raise ``UserError`` if a step would wait for ever for CPUs of a cluster that cannot grow."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    found = int(resources.get("CPU", 0))
+    grows = bool(os.environ.get("RAY_ADDRESS"))
+    if found < cpus and not grows:
+        raise UserError(
+            f"the step {step} needs {cpus} CPUs at once, and this Ray has {found}.",
+            "Raise ray.num_cpus (it may exceed the real cores), or lower train.num_workers.",
+        )
 
 
 def _attach(address: str) -> None:

@@ -89,6 +89,8 @@ class Step:
     """Names of the steps whose outputs it reads."""
     needs_ray: bool = True
     """Whether it has work for a cluster."""
+    cpus: int = 1
+    """Logical CPUs that it needs at once; with fewer it would wait for ever."""
     fingerprint: Callable[[], Any] = lambda: None
     """State of the outside world that the step reads (only ingest has any), as JSON types."""
 

@@ -149,8 +149,8 @@ class Store:
         return json.loads(self.read_bytes(relative))
 
     def write_json(self, relative: str, value: Any) -> FileEntry:
-        """Publish ``value`` as JSON, keys sorted so that equal values are equal bytes."""
-        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+        """Publish ``value`` as JSON, keys in the order given: it often means something."""
+        text = json.dumps(value, indent=1, ensure_ascii=False)
         return self.write_bytes(relative, text.encode() + b"\n")
 
     # -- Arrow tables --------------------------------------------------------------------------

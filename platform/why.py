@@ -95,9 +95,9 @@ def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:
 def _decision(decision: Mapping[str, Any], run: Run) -> str:
     said = f"{decision['action']} by rule {decision['rule']}"
     if decision["value"] is not None:
-        said += f": {decision['value']:g}"
+        said += f": {_number(decision['value'])}"
         if decision["threshold"] is not None:
-            said += f" against {decision['threshold']:g}"
+            said += f" against {_number(decision['threshold'])}"
     if decision["detail"]:
         said += f" ({decision['detail']})"
     if decision["matched_id"]:
@@ -105,6 +105,10 @@ def _decision(decision: Mapping[str, Any], run: Run) -> str:
         if decision["similarity"] is not None:
             said += f", similarity {decision['similarity']:.3f}"
     return said
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
 
 
 def _name_of(run: Run, file_id: str) -> str:

@@ -90,10 +90,10 @@ def _licence_rule(policy: LicencePolicy) -> Rule:
 
 
 def _file_rules(config: RulesConfig) -> Iterator[Rule]:
+    if config.minified:  # before vendored: linguist's table has *.min.js too
+        yield minified
     if config.vendored:
         yield vendored
-    if config.minified:
-        yield minified
     if config.generated:
         yield generated
     if config.max_bytes is not None:

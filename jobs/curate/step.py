@@ -15,6 +15,22 @@ from treespan.platform.ledger import merge_funnels
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.steps import Context, Result, Step
 
+_RULES_IN_ORDER = (
+    "language",
+    "licence",
+    "minified",
+    "vendored",
+    "generated",
+    "size",
+    "words",
+    "line-length",
+    "mean-line-length",
+    "alphanumeric",
+    "exact-duplicate",
+    "near-duplicate",
+)
+"""As they are asked; what follows are the verdicts of the parser."""
+
 _FIXES = {
     "language": "Widen languages or kinds",
     "licence": "Set unknown_licence: keep, or extend add_licences",
@@ -54,7 +70,7 @@ def run(config: CurateConfig, context: Context) -> Result:
         "output_bytes": _total(published, "bytes"),
         "repositories": _total(published, "repositories"),
         "near_dedup": duplicates,
-        "funnel": merge_funnels(receipt.counts["funnel"] for receipt in published),
+        "funnel": merge_funnels((r.counts["funnel"] for r in published), _RULES_IN_ORDER),
     }
     if not counts["output_files"]:
         raise nothing_left(counts)

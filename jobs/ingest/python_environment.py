@@ -52,8 +52,11 @@ CLASSIFIERS = {
     "GNU Affero General Public License v3": "AGPL-3.0-only",
     "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
 }
-"""Trove classifiers that name one licence. "BSD License" and "GNU General Public License (GPL)" do
-not: there the licence files decide."""
+"""Trove classifiers that name one licence each."""
+
+FAMILIES = {"BSD License": "BSD-"}
+"""Classifiers that name a family: the first text of that family is the distribution's own licence.
+What stands behind it in a wheel's licence file belongs to bundled libraries, often binary ones."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,18 @@ def licence_of(distribution: Distribution) -> str:
         expression = normalise(stated)
         if expression:
             return expression
-    named = [
-        CLASSIFIERS.get(line.rpartition(" :: ")[2], "?")
+    classifiers = [
+        line.rpartition(" :: ")[2]
         for line in distribution.metadata.get_all("Classifier", [])
         if line.startswith("License :: ") and line != "License :: OSI Approved"
     ]
-    if named and "?" not in named:
-        return joined(named)
-    texts = [field, *_licence_texts(distribution)]
-    return joined([found for text in texts for found in identify(text)])
+    if classifiers and all(line in CLASSIFIERS for line in classifiers):
+        return joined(CLASSIFIERS[line] for line in classifiers)
+    found = [name for text in (field, *_licence_texts(distribution)) for name in identify(text)]
+    if len(classifiers) == 1 and classifiers[0] in FAMILIES:
+        family = [name for name in found if name.startswith(FAMILIES[classifiers[0]])]
+        return family[0] if family else ""
+    return joined(found)
 
 
 def _licence_texts(distribution: Distribution) -> Iterator[str]:

@@ -45,8 +45,9 @@ class TrainConfig(Config):
     """Rows that a worker puts through the model at once."""
     num_workers: int = Field(default=2, ge=1)
     """Ray Train workers."""
-    zero_stage: Literal[0, 1, 2, 3] = 2
-    """What DeepSpeed splits over the workers: nothing, optimizer state, gradients, weights."""
+    zero_stage: Literal[1, 2, 3] = 2
+    """What DeepSpeed splits over the workers: optimizer state (1), gradients too (2), weights too
+    (3). There is no 0: under bf16 DeepSpeed would then keep no float32 weights."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """How weights are updated."""
     checkpoint_every_steps: int = Field(default=200, ge=1)

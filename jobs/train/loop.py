@@ -158,9 +158,9 @@ class Worker:
 
     def load(self, folder: Path) -> None:
         """Go on from a checkpoint that the same number of workers wrote."""
-        path, state = self.engine.load_checkpoint(str(folder), tag=_TAG)
-        if path is None:
-            raise RuntimeError(f"no checkpoint could be loaded from {folder}")
+        if not (folder / _TAG).is_dir():
+            raise FileNotFoundError(f"{folder} holds no checkpoint of a training run")
+        _, state = self.engine.load_checkpoint(str(folder), tag=_TAG)
         self.history = [StepRecord(**record) for record in state["history"]]
 
     def weights(self) -> dict[str, Tensor]:

@@ -53,6 +53,7 @@ def make_step(config: TrainConfig) -> Step:
         version=1,
         params=config.to_dict(),
         inputs=("tokenize", "pack"),
+        cpus=config.num_workers,
         run=lambda context: _run(context, config),
     )
 

@@ -72,13 +72,17 @@ class Fake(Distribution):
         ),
         ("License: GPLv2", "GPL-2.0-only"),
         (
-            ("Classifier: License :: OSI Approved\n"
-            "Classifier: License :: OSI Approved :: MIT License"),
+            (
+                "Classifier: License :: OSI Approved\n"
+                "Classifier: License :: OSI Approved :: MIT License"
+            ),
             "MIT",
         ),
         (
-            ("Classifier: License :: OSI Approved :: MIT License\n"
-            "Classifier: License :: OSI Approved :: Apache Software License"),
+            (
+                "Classifier: License :: OSI Approved :: MIT License\n"
+                "Classifier: License :: OSI Approved :: Apache Software License"
+            ),
             "Apache-2.0 AND MIT",
         ),
         ("License: BSD\nClassifier: License :: OSI Approved :: BSD License", ""),

@@ -1,0 +1,126 @@
+"""The quickstart: a recipe from sources to scores, then its model behind HTTP, asked once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import textwrap
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from treespan.platform.progress import Progress
+from treespan.platform.ray_session import ray_session
+from treespan.platform.run_record import Run, read_run
+from treespan.platform.store import Store
+from treespan.platform.tables import funnel_table, score_table
+
+PREFIX = "def read_lines(path):\n    with open(path) as "
+SUFFIX = "\n        return f.read().splitlines()\n"
+_SHOWN_COMPLETIONS = 3
+
+
+def run(recipe_path: Path, store: Store) -> None:
+    """Run the recipe, show what came out, serve the model and send it one request."""
+    pipeline = import_module("treespan.jobs.pipeline")
+    recipe = pipeline.load_recipe(recipe_path)
+    console = Console()
+    with Progress() as progress:
+        outcome = pipeline.run_recipe(recipe, store, progress)
+        if not outcome.ran:
+            progress.say("Every step was published before; nothing was done again.")
+    found = read_run(store, recipe.name)
+    _show_results(console, found)
+    checkpoint = f"{store.uri}/{found.steps['train'].folder}/checkpoint"
+    with ray_session(recipe.ray):
+        _ask_once(console, checkpoint)
+    _show_next(console, store)
+
+
+def _show_results(console: Console, found: Run) -> None:
+    console.print()
+    console.print(
+        funnel_table("What curation did, in files", found.steps["curate"].counts["funnel"])
+    )
+    train = found.steps["train"]
+    console.print(f"\n{loss_in_words(train.counts)}\n", highlight=False)
+    if "evaluate" in found.steps:
+        counts = found.steps["evaluate"].counts
+        console.print(score_table(counts["scores"]))
+        console.print(f"\n{scores_in_words(counts['scores'])}", highlight=False)
+        for example in counts["completions"][:_SHOWN_COMPLETIONS]:
+            _show_completion(console, example)
+    report = found.steps["report"]
+    console.print(
+        f"\nReport with plots: {report.store.path(report.folder)}/report.html", soft_wrap=True
+    )
+
+
+def loss_in_words(counts: Mapping[str, Any]) -> str:
+    """How the training loss went."""
+    first, last = counts["first_loss"], counts["final_loss"]
+    by_objective = ", ".join(f"{k} {v:.2f}" for k, v in counts["final_loss_by_objective"].items())
+    return (
+        f"Training took the loss from {first:.2f} to {last:.2f} nats per token in "
+        f"{counts['steps']} steps over {counts['target_tokens']:,} tokens ({by_objective})."
+    )
+
+
+def scores_in_words(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """How the trained model compares with the two baselines, worst objective first."""
+    said = []
+    for objective, models in scores.items():
+        trained = models["trained"]["bits_per_byte"]
+        least = min(models[name]["bits_per_byte"] for name in ("untrained", "unigram"))
+        said.append((1 - trained / least, objective))
+    parts = ", ".join(f"{share:.0%} for {objective}" for share, objective in sorted(said))
+    return f"Below the better baseline, in bits per byte of held-out code: {parts}."
+
+
+def _show_completion(console: Console, example: Mapping[str, str]) -> None:
+    before = example["prefix_tail"].splitlines()[-2:]
+    console.print(f"\n[bold]{example['path']}[/]", highlight=False)
+    for label, text in (("truth", example["truth"]), ("model", example["answer"])):
+        shown = "\n".join(before) + f"⟦{text}⟧"
+        console.print(f"{label}:", style="dim")
+        console.print(textwrap.indent(shown, "    "), markup=False, highlight=False)
+
+
+def _ask_once(console: Console, checkpoint: str) -> None:
+    import httpx
+
+    app = import_module("treespan.serve.app")
+    endpoint = import_module("treespan.serve.endpoint")
+    url = endpoint.start(app.ServeConfig(checkpoint=checkpoint), port=_free_port())
+    try:
+        request = {"model": "treespan", "prompt": PREFIX, "suffix": SUFFIX, "max_tokens": 16}
+        console.print(f"\nPOST {url}/v1/completions", highlight=False)
+        console.print(json.dumps(request), markup=False, highlight=False, soft_wrap=True)
+        answer = httpx.post(f"{url}/v1/completions", json=request, timeout=60, trust_env=False)
+        console.print(f"-> {answer.status_code}", highlight=False)
+        console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
+        answer.raise_for_status()
+    finally:
+        endpoint.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _show_next(console: Console, store: Store) -> None:
+    where = Path(store.uri)
+    shown = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else store.uri
+    console.print(
+        "\nWhat to try next:\n"
+        f"  .venv/bin/treespan show {shown}\n"
+        f"  .venv/bin/treespan why cpython/json/decoder.py --store {shown}\n"
+        f"  .venv/bin/treespan serve --checkpoint {shown}\n",
+        highlight=False,
+        soft_wrap=True,
+    )

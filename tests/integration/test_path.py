@@ -1,0 +1,219 @@
+"""The whole path on Ray, from sources to a report: once undisturbed, and then disturbed."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from treespan.jobs.pipeline import STEP_NAMES, Outcome, load_recipe, run_recipe
+from treespan.platform.progress import Progress
+from treespan.platform.run_record import read_run
+from treespan.platform.store import Store
+from treespan.platform.summary import as_json
+from treespan.platform.tables import run_tables
+from treespan.platform.why import story_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def whole(ray_cluster: None, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The path, undisturbed."""
+    store = Store(str(tmp_path_factory.mktemp("store")))
+    return run_recipe(load_recipe(recipe), store, Progress(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def store(whole: Outcome) -> Store:
+    return whole.outputs["ingest"].store
+
+
+def digests(store: Store) -> dict[str, str]:
+    return {name: output.digest for name, output in read_run(store).steps.items()}
+
+
+def test_every_step_ran_once(whole: Outcome, store: Store, recipe: Path) -> None:
+    assert whole.ran == list(STEP_NAMES)
+    again = run_recipe(load_recipe(recipe), store, Progress(quiet=True))
+    assert again.ran == []
+    assert list(read_run(store).steps) == list(STEP_NAMES)
+    for output in whole.outputs.values():
+        assert not store.exists(f"{output.folder}/work")
+
+
+def test_manifests_list_the_files_as_they_are(whole: Outcome, store: Store) -> None:
+    import hashlib
+
+    for output in whole.outputs.values():
+        for entry in output.manifest["files"]:
+            data = store.read_bytes(f"{output.folder}/{entry['path']}")
+            assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+
+
+def test_curation_dropped_the_planted_files(whole: Outcome, store: Store) -> None:
+    funnel = whole.outputs["curate"].counts["funnel"]
+    assert funnel["exact-duplicate"] == {"Python": 1}
+    story = [event["what"] for event in story_of(store, "running/copied_bisect.py")]
+    assert "numbers/bisect.py" in " ".join(story)
+    broken = " ".join(event["what"] for event in story_of(store, "paths/broken.py"))
+    assert "near-duplicate" in broken or "syntax" in broken
+    kept = [event["step"] for event in story_of(store, "formats/csv.py")]
+    assert kept[:3] == ["ingest", "curate", "sample"]
+
+
+def test_structured_middles_end_at_line_ends(whole: Outcome, store: Store) -> None:
+    from treespan.jobs.pack.step import load_renderer
+
+    renderer = load_renderer(whole.outputs["tokenize"])
+    suffix_id = renderer.tokenizer.id_of(renderer.format.suffix)
+    middle_id = renderer.tokenizer.id_of(renderer.format.middle)
+    seen = 0
+    for part in whole.outputs["pack"].files("shards"):
+        for row in store.read_table(part).to_pylist():
+            assert len(row["tokens"]) == 128
+            assert sum(s["length"] for s in row["segments"]) == sum(row["document_lengths"])
+            for segment in row["segments"]:
+                if segment["objective"] != "sfim":
+                    continue
+                seen += 1
+                tokens = row["tokens"][segment["start"] : segment["start"] + segment["length"]]
+                end = segment["middle_start"] - segment["start"] + segment["middle_length"]
+                assert tokens[end] == renderer.eos
+                rest = tokens[tokens.index(suffix_id) + 1 : tokens.index(middle_id)]
+                assert renderer.tokenizer.decode(rest)[:1] in ("", "\n")
+    assert seen > 100
+
+
+def test_scores_beat_both_baselines(whole: Outcome) -> None:
+    scores = whole.outputs["evaluate"].counts["scores"]
+    assert set(scores) == {"ntp", "fim", "sfim"}
+    for models in scores.values():
+        for baseline in ("untrained", "unigram"):
+            assert models["trained"]["nats_per_byte"] < models[baseline]["nats_per_byte"]
+    assert 0 <= scores["sfim"]["trained"]["exact_match"] <= 1
+
+
+def test_nothing_held_out_was_trained_on(whole: Outcome, store: Store) -> None:
+    sample = whole.outputs["sample"]
+
+    def repos(folder: str) -> set[str]:
+        tables = [store.read_table(part, ["repo"]) for part in sample.files(folder)]
+        return set(pa.concat_tables(tables)["repo"].to_pylist())
+
+    assert repos("heldout")
+    assert not repos("heldout") & repos("documents")
+    assert set(whole.outputs["evaluate"].counts["repositories"]) <= repos("heldout")
+
+
+def test_json_and_tables_tell_what_was_asked(whole: Outcome, store: Store) -> None:
+    shown = as_json(read_run(store))
+    for name in STEP_NAMES:
+        step = shown["steps"][name]
+        assert step["status"] == "done"
+        assert step["seconds"] >= 0
+        assert len(step["digest"]) == 64
+        assert step["output"]
+    assert shown["steps"]["curate"]["funnel"]["kept"]["Python"] > 20
+    assert shown["steps"]["curate"]["input"]["ingest"]["files"] > 30
+    train = shown["steps"]["train"]
+    assert train["steps"] == 24
+    assert train["tokens"] > 10_000
+    assert train["tokens_per_second"] > 0
+    assert train["final_loss"] < whole.outputs["train"].counts["first_loss"]
+    assert shown["steps"]["evaluate"]["scores"]["fim"]["trained"]["holes"] == 6
+    assert len(list(run_tables(read_run(store)))) == 5
+
+
+def test_the_report_is_self_contained(whole: Outcome, store: Store) -> None:
+    html = store.read_bytes(f"{whole.outputs['report'].folder}/report.html").decode()
+    assert html.count("<svg") == 4
+    assert "csv.py" in html or "Completions" in html
+    assert "src=" not in html
+    assert "@import" not in html
+
+
+def test_a_killed_worker_changes_nothing(
+    whole: Outcome, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two training workers; one is killed with SIGKILL in the middle; Ray Train starts again."""
+    store = Store(str(tmp_path))
+    typed = load_recipe(recipe)
+    run_recipe(typed, store, Progress(quiet=True), until="pack")
+    killed: list[int] = []
+
+    def kill_one_after_a_checkpoint() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            if any("checkpoint_" in name for name in store.list_files("steps")):
+                for pid in training_workers()[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            time.sleep(0.02)
+
+    assassin = threading.Thread(target=kill_one_after_a_checkpoint)
+    assassin.start()
+    run_recipe(typed, store, Progress(quiet=True), until="train")
+    assassin.join()
+    assert killed
+    assert digests(store)["train"] == whole.outputs["train"].digest
+
+
+def training_workers() -> list[int]:
+    """Processes of Ray Train's workers on this machine."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                title = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"RayTrainWorker" in title or b"_RayTrainWorker" in title:
+                found.append(int(folder.name))
+    return found
+
+
+def test_killed_in_every_step_and_on_one_cpu(
+    whole: Outcome, recipe: Path, tmp_path: Path, command: list[str]
+) -> None:
+    """SIGKILL to the process in each step in turn; the digests are those of the undisturbed run.
+
+    Up to the shards it runs with one Ray CPU, the undisturbed run had two.
+    """
+    store = Store(str(tmp_path / "store"))
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    for step in STEP_NAMES:
+        cpus = 1 if STEP_NAMES.index(step) <= STEP_NAMES.index("pack") else 2
+        arguments = ["run", str(recipe), "--store", store.uri, "--set", f"ray.num_cpus={cpus}"]
+        process = subprocess.Popen(
+            [*command, *arguments, "--step", step],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until_inside(store, step, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert step not in digests(store) if store.list_files("runs") else True
+        subprocess.run(
+            [*command, *arguments, "--step", step], env=environment, check=True, capture_output=True
+        )
+        assert digests(store)[step] == whole.outputs[step].digest, step
+
+
+def wait_until_inside(store: Store, step: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until ``step`` has begun, and, where it writes early, has written something."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the run ended before {step} could be killed"
+        files = [name for name in store.list_files("steps") if f"steps/{step}-" in name]
+        if files:
+            # In training a checkpoint too, so that the next try has something to go on from.
+            if step != "train" or any("checkpoint_" in name for name in files):
+                return
+        time.sleep(0.005)
+    raise TimeoutError(step)
