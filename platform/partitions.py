@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 
+from treespan.platform.errors import UserError, find_user_error
 from treespan.platform.steps import Context
 from treespan.platform.store import FileEntry, Store
 
@@ -56,13 +57,25 @@ def map_partitions(
 
             def apply(row: dict[str, Any]) -> dict[str, Any]:
                 partition = int(row["partition"])
-                receipt = function(partition).to_dict()
-                store.write_json(f"{folder}/{partition:05d}.json", receipt)
-                return {"partition": partition, "receipt": json.dumps(receipt)}
+                try:
+                    receipt = function(partition).to_dict()
+                    store.write_json(f"{folder}/{partition:05d}.json", receipt)
+                except Exception as error:
+                    # Ray Data's own error would arrive without its cause; so what a person can
+                    # mend travels as a row.
+                    mended = find_user_error(error)
+                    if mended is None:
+                        raise
+                    told = {"problem": mended.problem, "fix": mended.fix}
+                    return {"partition": partition, "receipt": "", **told}
+                done = json.dumps(receipt)
+                return {"partition": partition, "receipt": done, "problem": "", "fix": ""}
 
             items = [{"partition": p} for p in missing]
             todo = ray.data.from_items(items, override_num_blocks=len(items))
             for row in todo.map(apply, num_cpus=cpus).iter_rows():
+                if row["problem"]:
+                    raise UserError(row["problem"], row["fix"])
                 receipts[row["partition"]] = Receipt.from_dict(json.loads(row["receipt"]))
                 bar.advance()
     return [receipts[p] for p in range(partitions)]

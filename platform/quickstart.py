@@ -35,8 +35,8 @@ def run(recipe_path: Path, store: Store) -> None:
     found = read_run(store, recipe.name)
     _show_results(console, found)
     checkpoint = f"{store.uri}/{found.steps['train'].folder}/checkpoint"
-    with ray_session(recipe.ray):
-        _ask_once(console, checkpoint)
+    with ray_session(recipe.ray) as ray_ends:
+        _ask_once(console, checkpoint, ray_ends)
     _show_next(console, store)
 
 
@@ -89,14 +89,20 @@ def _show_completion(console: Console, example: Mapping[str, str]) -> None:
         console.print(textwrap.indent(shown, "    "), markup=False, highlight=False)
 
 
-def _ask_once(console: Console, checkpoint: str) -> None:
+def _ask_once(console: Console, checkpoint: str, ray_ends: bool) -> None:
     import httpx
 
     app = import_module("treespan.serve.app")
     endpoint = import_module("treespan.serve.endpoint")
     url = endpoint.start(app.ServeConfig(checkpoint=checkpoint), port=_free_port())
     try:
-        request = {"model": "treespan", "prompt": PREFIX, "suffix": SUFFIX, "max_tokens": 16}
+        request = {
+            "model": "treespan",
+            "prompt": PREFIX,
+            "suffix": SUFFIX,
+            "path": "text/lines.py",
+            "max_tokens": 16,
+        }
         console.print(f"\nPOST {url}/v1/completions", highlight=False)
         console.print(json.dumps(request), markup=False, highlight=False, soft_wrap=True)
         answer = httpx.post(f"{url}/v1/completions", json=request, timeout=60, trust_env=False)
@@ -104,7 +110,7 @@ def _ask_once(console: Console, checkpoint: str) -> None:
         console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
         answer.raise_for_status()
     finally:
-        endpoint.stop()
+        endpoint.stop(ray_ends=ray_ends)
 
 
 def _free_port() -> int:

@@ -31,13 +31,16 @@ class RayConfig(Config):
 
 
 @contextmanager
-def ray_session(config: RayConfig) -> Iterator[None]:
-    """A connected Ray for the time of the block; joins one that this process has already."""
+def ray_session(config: RayConfig) -> Iterator[bool]:
+    """A connected Ray for the time of the block; joins one that this process has already.
+
+    Yields whether that Ray ends with the block.
+    """
     import ray
 
     _quieten()
     if ray.is_initialized():
-        yield
+        yield False
         return
     address = config.address or os.environ.get("RAY_ADDRESS")
     if config.auth_mode is not None:
@@ -47,7 +50,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     else:
         _start_local(config)
     try:
-        yield
+        yield not address
     finally:
         ray.shutdown()
 

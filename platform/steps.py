@@ -132,6 +132,7 @@ def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Pr
     started_at, started = datetime.now(UTC), time.monotonic()
     store.write_json(f"{folder}/{WORK}/started.json", {"params": step.params})
     result = step.run(Context(store, folder, needed, progress))
+    store.delete_unfinished(folder)
     seconds = time.monotonic() - started
     files = sorted((_inside(entry, folder) for entry in result.files), key=lambda e: e.path)
     manifest = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -95,13 +96,18 @@ class Store:
 
     def list_files(self, relative: str) -> list[str]:
         """Paths of all files below ``relative``, sorted; unfinished writes left out."""
+        return sorted(path for path in self._files(relative) if not _is_unfinished(path))
+
+    def delete_unfinished(self, relative: str) -> None:
+        """Remove what writers that died have left below ``relative``; no other may be at work."""
+        for path in filter(_is_unfinished, self._files(relative)):
+            self.delete_file(path)
+
+    def _files(self, relative: str) -> list[str]:
         selector = pafs.FileSelector(self.path(relative), recursive=True, allow_not_found=True)
         prefix = len(self.path()) + 1
-        return sorted(
-            info.path[prefix:]
-            for info in self.fs.get_file_info(selector)
-            if info.type == pafs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
-        )
+        infos = self.fs.get_file_info(selector)
+        return [info.path[prefix:] for info in infos if info.type == pafs.FileType.File]
 
     def list_folders(self, relative: str) -> list[str]:
         """Names of the folders directly in ``relative``, sorted."""
@@ -126,7 +132,7 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="treespan-") as copy:
             for name in self.list_files(relative):
-                target = Path(copy) / name.removeprefix(f"{relative}/")
+                target = Path(copy) / (name.removeprefix(f"{relative}/") if relative else name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.read_bytes(name))
             yield Path(copy)
@@ -201,10 +207,17 @@ class Store:
             with self.fs.open_output_stream(partial) as stream:
                 yield stream
             self.fs.move(partial, path)
-        except BaseException:
+        except BaseException as error:
             if Path(partial).exists():
                 Path(partial).unlink()
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                # Arrow does not say which file it was.
+                raise OSError(error.errno, os.strerror(error.errno), path) from error
             raise
+
+
+def _is_unfinished(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
 
 
 class _HashingSink:

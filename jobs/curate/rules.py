@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import enry
 
 from treespan.jobs.curate.config import CurateConfig, RulesConfig
-from treespan.jobs.curate.language import language_kind
 from treespan.jobs.curate.licences import LicencePolicy
 from treespan.jobs.curate.shingles import count_words
+from treespan.platform.language import language_kind
 
 _MINIFIED = re.compile(r"[-.]min\.(m?js|cjs|css)$")
 _GENERATED_HEADER = re.compile(

@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from treespan.jobs.curate.config import CurateConfig, NearDedupConfig
-from treespan.jobs.curate.language import detect_language
 from treespan.jobs.curate.licences import UNKNOWN
 from treespan.jobs.curate.rules import Candidate, Verdict, judge, rules_of
 from treespan.jobs.curate.scratch import KEYS, MEETINGS, SHINGLES, make_ref
 from treespan.jobs.curate.shingles import shingles
 from treespan.jobs.curate.signature import band_keys, signature
+from treespan.platform.language import detect_language
 from treespan.platform.ledger import Decision, decide
 from treespan.platform.partitions import Receipt
 from treespan.platform.schemas import LEDGER, batches, part_name

@@ -11,7 +11,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: #1f2933; background: #fff;
   max-width: 54rem; margin: 2.5rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.2rem; }
 p.lead { color: #52606d; margin-top: 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
+table { border-collapse: collapse; margin: .4rem 0 1.2rem; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid #e4e7eb; }
 td.number, th.number { text-align: right; }
 svg { max-width: 100%; height: auto; }

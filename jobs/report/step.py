@@ -95,14 +95,13 @@ def _training(inputs: Mapping[str, Output]) -> str:
     train = inputs["train"]
     losses = train.store.read_table(f"{train.folder}/losses.arrow")
     series = {name: losses[f"loss_{name}"].to_pylist() for name in OBJECTIVES}
-    counts, measures = train.counts, train.manifest["measures"]
+    counts = train.counts
     return section(
         "Training",
         loss_plot(losses["step"].to_pylist(), series),
         paragraph(
-            f"{counts['target_tokens']:,} target tokens at {measures['tokens_per_second']:,.0f} a "
-            f"second on {measures['workers']} workers; data wait "
-            f"{measures['data_wait_share']:.2%} of the time."
+            f"{counts['target_tokens']:,} target tokens in {counts['steps']:,} steps. Speeds vary "
+            "from run to run and stand in the manifests: treespan show."
         ),
     )
 

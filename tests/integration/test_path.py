@@ -125,7 +125,8 @@ def test_json_and_tables_tell_what_was_asked(whole: Outcome, store: Store) -> No
     assert train["tokens"] > 10_000
     assert train["tokens_per_second"] > 0
     assert train["final_loss"] < whole.outputs["train"].counts["first_loss"]
-    assert shown["steps"]["evaluate"]["scores"]["fim"]["trained"]["holes"] == 6
+    files = whole.outputs["evaluate"].counts["files"]
+    assert 1 <= shown["steps"]["evaluate"]["scores"]["fim"]["trained"]["holes"] <= files
     assert len(list(run_tables(read_run(store)))) == 5
 
 
@@ -211,9 +212,8 @@ def wait_until_inside(store: Store, step: str, process: "subprocess.Popen[bytes]
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the run ended before {step} could be killed"
         files = [name for name in store.list_files("steps") if f"steps/{step}-" in name]
-        if files:
-            # In training a checkpoint too, so that the next try has something to go on from.
-            if step != "train" or any("checkpoint_" in name for name in files):
-                return
+        # In training a checkpoint too, so that the next try has something to go on from.
+        if files and (step != "train" or any("checkpoint_" in name for name in files)):
+            return
         time.sleep(0.005)
     raise TimeoutError(step)

@@ -164,6 +164,18 @@ def test_init_is_a_function_of_the_seed() -> None:
     assert not torch.equal(states[0]["lm_head.weight"], states[2]["lm_head.weight"])
 
 
+def test_init_spreads_as_configured() -> None:
+    model = Transformer(small_config(hidden_size=192, intermediate_size=256))
+    init_weights(model, 0)
+    residual = 0.2 / 6**0.5
+    for name, tensor in model.state_dict().items():
+        if "norm" in name:
+            assert bool((tensor == 1).all())
+        else:
+            wanted = residual if "o_proj" in name or "down_proj" in name else 0.2
+            assert abs(float(tensor.std()) / wanted - 1) < 0.05, name
+
+
 def test_init_is_rounded_not_redrawn_in_bfloat16() -> None:
     wide, narrow = Transformer(small_config()), Transformer(small_config()).bfloat16()
     init_weights(wide, 3)

@@ -60,6 +60,8 @@ def test_unfinished_files_of_a_dead_process_are_not_listed(store: Store) -> None
     store.write_bytes("d/x", b"1")
     (Path(store.uri) / "d" / ".partial-x-dead").write_bytes(b"half")
     assert store.list_files("d") == ["d/x"]
+    store.delete_unfinished("d")
+    assert [path.name for path in (Path(store.uri) / "d").iterdir()] == ["x"]
 
 
 def test_unwritable_and_unknown_stores(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
 import time
@@ -89,6 +90,9 @@ def test_build_reserves_what_the_configuration_says(checkpoint_folder: Path) -> 
     assert deployment.name == "CompletionServer"
     assert deployment.ray_actor_options["num_cpus"] == 3
     assert deployment.max_ongoing_requests > 5
+    # `serve run` and config files give text; Serve builds the type that the signature names.
+    (argument,) = inspect.signature(build).parameters.values()
+    assert argument.annotation.model_validate({"checkpoint": "x", "threads": "3"}).threads == 3
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,15 @@ def test_what_is_too_long_keeps_what_is_near_the_cursor(
         assert (code, after) == (prefix, suffix)
 
 
+def test_a_long_file_without_suffix_keeps_its_end(renderer: FimRenderer) -> None:
+    prefix = "".join(f"x{number} = {number}\n" for number in range(100))
+    ids = render_prompt(
+        renderer, prefix=prefix, suffix=None, path=None, max_tokens=8, max_positions=64
+    )
+    assert len(ids) + 8 == 64
+    assert prefix.endswith(text_of(renderer, ids).removeprefix("<s>"))
+
+
 def test_a_huge_text_is_cut_before_it_is_encoded(renderer: FimRenderer) -> None:
     ids = render_prompt(
         renderer,

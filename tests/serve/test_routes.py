@@ -15,7 +15,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from treespan.serve.api import MAX_CHARACTERS
+from treespan.model.fim_format import FimRenderer
+from treespan.model.generate import Sampling
+from treespan.serve.api import MAX_CHARACTERS, CompletionRequest
 from treespan.serve.completion import Completer
 from treespan.serve.routes import create_app
 
@@ -93,6 +95,18 @@ async def test_a_stop_string_ends_the_text_before_it(client: httpx.AsyncClient) 
     assert choice["finish_reason"] == "stop"
 
 
+async def test_the_end_mark_ends_the_text(
+    client: httpx.AsyncClient, completer: Completer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = completer._render(CompletionRequest.model_validate(BODY))
+    tokens = completer.engine.generate(prompt, max_tokens=24, sampling=Sampling())
+    free = [token async for token in tokens]
+    monkeypatch.setattr(FimRenderer, "stop_ids", frozenset({free[7]}))
+    answer = await complete(client)
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] == free.index(free[7])
+
+
 async def test_a_suffix_changes_the_answer(client: httpx.AsyncClient) -> None:
     texts = [(await complete(client, suffix=suffix))["choices"][0]["text"] for suffix in (None, "")]
     assert texts[0] != texts[1]
@@ -166,6 +180,16 @@ async def test_a_refusal_names_the_field(
 async def test_a_misspelt_field_gets_a_suggestion(client: httpx.AsyncClient) -> None:
     response = await client.post("/v1/completions", json={**BODY, "temprature": 0.5})
     assert "did you mean 'temperature'?" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("field", "value", "only"), [("n", 2, "1"), ("logprobs", 1, "null")])
+async def test_a_value_that_is_not_implemented_names_the_one_that_is(
+    client: httpx.AsyncClient, field: str, value: int, only: str
+) -> None:
+    response = await client.post("/v1/completions", json={**BODY, field: value})
+    error = response.json()["error"]
+    assert error["message"] == f"{field!r} is supported only with the value {only}"
+    assert error["code"] == "unsupported_value"
 
 
 async def test_refusals_precede_a_stream(client: httpx.AsyncClient) -> None:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treespan.jobs.curate.config import CurateConfig
-from treespan.jobs.curate.language import detect_language
 from treespan.jobs.curate.rules import (
     Candidate,
     Verdict,
@@ -15,6 +14,7 @@ from treespan.jobs.curate.rules import (
     mean_line,
     rules_of,
 )
+from treespan.platform.language import detect_language
 
 GOOD = b"def add(first, second):\n    return first + second\n"
 

@@ -1,0 +1,1 @@
+"""The request path: API, prompt, engine, Ray Serve application."""
