@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_shape(treespan, checkpoint_folder: Path, tmp_pa
     other = tmp_path / "other"
     shutil.copytree(checkpoint_folder, other)
     config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "hidden_size": 128}))
+    (other / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     result = treespan("complete", "--checkpoint", str(other), "--prefix", "x")
     assert_one_sentence(result, "model.safetensors")
 

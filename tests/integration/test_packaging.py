@@ -84,7 +84,7 @@ def cluster(bare_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     start = [bare_python, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     process = subprocess.Popen(
         [*start, *options, f"--temp-dir={folder}", "--num-cpus=2", "--node-ip-address=127.0.0.1"],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": path_with(bare_python)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -99,11 +99,8 @@ def cluster(bare_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         time.sleep(0.2)
     yield f"http://127.0.0.1:{ports['dashboard-port']}"
     # Its own group only: `ray stop` would end every Ray of this machine.
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.ray
