@@ -21,6 +21,7 @@ from treespan.platform.tables import funnel_table, score_table
 PREFIX = "def read_lines(path):\n    with open(path) as "
 SUFFIX = "\n        return f.read().splitlines()\n"
 _SHOWN_COMPLETIONS = 3
+_SHOWN_CHARACTERS = 120
 
 
 def run(recipe_path: Path, store: Store) -> None:
@@ -46,11 +47,11 @@ def _show_results(console: Console, found: Run) -> None:
         funnel_table("What curation did, in files", found.steps["curate"].counts["funnel"])
     )
     train = found.steps["train"]
-    console.print(f"\n{loss_in_words(train.counts)}\n", highlight=False)
+    console.print(f"\n{loss_in_words(train.counts)}\n", highlight=False, soft_wrap=True)
     if "evaluate" in found.steps:
         counts = found.steps["evaluate"].counts
         console.print(score_table(counts["scores"]))
-        console.print(f"\n{scores_in_words(counts['scores'])}", highlight=False)
+        console.print(f"\n{scores_in_words(counts['scores'])}", highlight=False, soft_wrap=True)
         for example in counts["completions"][:_SHOWN_COMPLETIONS]:
             _show_completion(console, example)
     report = found.steps["report"]
@@ -84,9 +85,10 @@ def _show_completion(console: Console, example: Mapping[str, str]) -> None:
     before = example["prefix_tail"].splitlines()[-2:]
     console.print(f"\n[bold]{example['path']}[/]", highlight=False)
     for label, text in (("truth", example["truth"]), ("model", example["answer"])):
-        shown = "\n".join(before) + f"⟦{text}⟧"
+        cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        shown = textwrap.indent("\n".join(before) + f"⟦{cut}⟧", "    ")
         console.print(f"{label}:", style="dim")
-        console.print(textwrap.indent(shown, "    "), markup=False, highlight=False)
+        console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 
 def _ask_once(console: Console, checkpoint: str, ray_ends: bool) -> None:

@@ -1,0 +1,41 @@
+"""The README keeps its word: its recipe loads, its links lead somewhere, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from treespan.jobs.recipe import load_recipe
+
+
+def blocks(root: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_recipe_loads(root: Path, tmp_path: Path) -> None:
+    (text,) = blocks(root, "yaml")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("extends: recipes", f"extends: {root}/recipes"))
+    recipe = load_recipe(path)
+    assert [source.kind for source in recipe.ingest.sources] == ["directory", "git"]
+    assert recipe.train.preset == "nano"
+
+
+def test_commands_exist(root: Path) -> None:
+    from treespan.platform.cli import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    used = set(re.findall(r"^treespan (\w+)", "\n".join(blocks(root, "sh")), re.MULTILINE))
+    assert used >= {"run", "show", "why", "complete", "serve", "doctor"}
+    assert used <= known
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", *(f"docs/{p.name}" for p in Path(__file__).parent.parent.glob("docs/*.md"))],
+)
+def test_links_lead_somewhere(root: Path, page: str) -> None:
+    path = root / page
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
