@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STORE ?= out
+STORE ?= $(or $(TREESPAN_STORE),out)
 
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
@@ -33,5 +33,5 @@ quickstart: setup ## From the code on this machine to a served completion.
 	$(BIN)/treespan quickstart recipes/quickstart.yaml --store $(STORE)
 
 clean: ## Remove what setup, tests and quickstart made.
-	rm -rf $(VENV) $(STORE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ from treespan.jobs.tokenize import step as tokenize
 from treespan.jobs.train import step as train
 from treespan.platform.errors import UserError
 from treespan.platform.progress import Progress
-from treespan.platform.ray_session import check_cpus, ray_session
+from treespan.platform.ray_session import missing_cpus, ray_session
 from treespan.platform.run_record import write_run
 from treespan.platform.steps import Output, Step, execute, published
 from treespan.platform.store import Store
@@ -61,24 +61,45 @@ def run_recipe(
 ) -> Outcome:
     """Run what is not published yet, up to and including the step ``until``."""
     store.check_writable()
-    steps = _up_to(steps_of(recipe), until)
+    steps = steps_of(recipe)
+    wanted = len(_up_to(steps, until))
     all_names = tuple(step.name for step in steps)
     outcome = Outcome()
     with ExitStack() as stack:
-        for step in steps:
+        ray_is_ours: bool | None = None
+        for place, step in enumerate(steps):
             output = published(step, store, outcome.outputs)
             found = output is not None
+            if place >= wanted:
+                # Not asked for; but what earlier runs made of the same inputs is part of the run.
+                if output is None:
+                    break
+                outcome.outputs[step.name] = output
+                continue
             if output is None:
                 if step.needs_ray:
-                    # Only now: a run that has nothing to do should not wait for a cluster.
-                    stack.enter_context(ray_session(recipe.ray))
-                    check_cpus(step.name, step.cpus)
+                    if ray_is_ours is None:
+                        # Only now: a run that has nothing to do should not wait for a cluster.
+                        ray_is_ours = stack.enter_context(ray_session(recipe.ray))
+                    _check_cpus(step, ray_is_ours, progress)
                 output = execute(step, store, outcome.outputs, progress)
                 outcome.ran.append(step.name)
             outcome.outputs[step.name] = output
-            write_run(store, recipe.name, outcome.outputs, all_names)
+            if not found:
+                write_run(store, recipe.name, outcome.outputs, all_names)
             progress.say(summary_line(output, found=found))
+    write_run(store, recipe.name, outcome.outputs, all_names)
     return outcome
+
+
+def _check_cpus(step: Step, ray_is_ours: bool, progress: Progress) -> None:
+    """A cluster may grow, and its user is told what is waited for; our own Ray cannot."""
+    lacking = missing_cpus(step.name, step.cpus)
+    if lacking and ray_is_ours:
+        fix = "Raise ray.num_cpus (it may exceed the real cores), or lower train.num_workers."
+        raise UserError(lacking, fix)
+    if lacking:
+        progress.say(f"Waiting for the cluster to grow: {lacking}")
 
 
 def _up_to(steps: Sequence[Step], until: str | None) -> list[Step]:

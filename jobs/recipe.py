@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.evaluate.config import EvaluateConfig
@@ -16,6 +16,7 @@ from treespan.jobs.sample.config import SampleConfig
 from treespan.jobs.tokenize.config import TokenizeConfig
 from treespan.jobs.train.config import TrainConfig
 from treespan.platform.config import Config, build
+from treespan.platform.errors import UserError
 from treespan.platform.ray_session import RayConfig
 from treespan.platform.recipe import read_recipe
 
@@ -45,6 +46,24 @@ class Recipe(Config):
     """Scores on held-out repositories."""
     report: ReportConfig = ReportConfig()
     """The page that shows it all."""
+
+    @model_validator(mode="after")
+    def _rows_fit_the_model(self) -> Recipe:
+        # Found here, and not by the training step after hours of packing.
+        try:
+            shape = self.train.shape(self.tokenize.vocab_size)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        for name, tokens in (
+            ("pack.seq_len", self.pack.seq_len),
+            ("evaluate.context_tokens", self.evaluate.context_tokens or 0),
+        ):
+            if tokens > shape.max_positions:
+                raise ValueError(
+                    f"{name} {tokens} exceeds the {shape.max_positions} positions of the model; "
+                    "lower it, or set train.model.max_positions"
+                )
+        return self
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

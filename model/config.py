@@ -141,12 +141,12 @@ nano: 4.9 M parameters with a vocabulary of 4,096; tiny: 26 M with 8,192; small:
 """
 
 
-def preset(name: str, *, vocab_size: int, **changes: Any) -> ModelConfig:
+def preset(name: str, /, *, vocab_size: int, **changes: Any) -> ModelConfig:
     """The preset ``name`` for a vocabulary, with other fields changed if given.
 
     Raises ``UserError`` for an unknown name or field, or an impossible shape.
     """
     if name not in PRESETS:
         raise UserError(f"there is no model preset {name!r}.", f"Choose one of {sorted(PRESETS)}.")
-    values = {**PRESETS[name], "vocab_size": vocab_size, **changes}
+    values = {**PRESETS[name], **changes, "vocab_size": vocab_size}
     return build(ModelConfig, values, where=f"model preset {name!r}")

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import model_validator
+
 from treespan.model.comments import header
 from treespan.model.tokenizer import Tokenizer
 from treespan.platform.config import Config
@@ -46,6 +48,13 @@ class FimFormat(Config):
     changes the end of the prompt."""
     path_comment: bool = True
     """Whether a comment with the file's path and language stands before its code."""
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> FimFormat:
+        tokens = self.special_tokens()
+        if len(set(tokens)) < len(tokens) or not all(tokens):
+            raise ValueError("the special tokens must differ from each other and not be empty")
+        return self
 
     def special_tokens(self) -> list[str]:
         """All special tokens, in the order of their ids in a vocabulary of our own."""

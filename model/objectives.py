@@ -121,9 +121,18 @@ def fim_span(data: bytes, rng: Random) -> Span | None:
 
 
 def sfim_span(
-    data: bytes, nodes: Nodes, rng: Random, node_weight: Literal["uniform", "sqrt"] = "sqrt"
+    data: bytes,
+    nodes: Nodes,
+    rng: Random,
+    node_weight: Literal["uniform", "sqrt"] = "sqrt",
+    *,
+    ends_a_line: bool = True,
 ) -> Span | None:
-    """A structured hole; None if no node gives one that is more than blanks."""
+    """A structured hole; None if no node gives one that is more than blanks.
+
+    ``ends_a_line`` says whether a line ends where ``data`` ends without a newline: so it does at
+    the end of a file, but not where a line too long for a row was cut.
+    """
     if not len(nodes.starts):
         return None
     lengths = (nodes.ends - nodes.starts).astype(np.float64)
@@ -134,14 +143,14 @@ def sfim_span(
         index = min(int(np.searchsorted(cumulative, drawn, side="right")), len(lengths) - 1)
         node_start, node_end = int(nodes.starts[index]), int(nodes.ends[index])
         start = character_start(data, rng.randrange(node_start, node_end))
-        ends = _line_ends(data, start, node_end)
+        ends = _line_ends(data, start, node_end, ends_a_line)
         end = ends[rng.randrange(len(ends))] if ends else start
         if data[start:end].strip():
             return Span(start, end, nodes.types[index])
     return None
 
 
-def _line_ends(data: bytes, start: int, node_end: int) -> list[int]:
+def _line_ends(data: bytes, start: int, node_end: int, ends_a_line: bool) -> list[int]:
     """Ends of lines after ``start``, up to that of the line in which the node ends."""
     ends: list[int] = []
     for match in _LINE_END.finditer(data, start):
@@ -149,7 +158,7 @@ def _line_ends(data: bytes, start: int, node_end: int) -> list[int]:
             ends.append(match.start())
         if match.start() >= node_end:
             return ends
-    if len(data) > start:
+    if ends_a_line and len(data) > start and not data.endswith(b"\n"):
         ends.append(len(data))
     return ends
 

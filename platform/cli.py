@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from treespan.platform.errors import UserError, find_user_error
+from treespan.platform.errors import find_user_error
 from treespan.platform.progress import Progress
 
 DEFAULT_STORE = "out"
@@ -108,7 +109,7 @@ def why(
         return
     console = Console()
     for event in story:
-        console.print(f"[bold]{event['step']:<9}[/] {event['what']}", highlight=False)
+        console.print(f"[bold]{event['step']:<9}[/] {escape(event['what'])}", highlight=False)
 
 
 @app.command()
@@ -174,14 +175,12 @@ def _store(uri: str) -> Any:
 
 def _checkpoint(where: str) -> str:
     """A checkpoint's place; a store stands for the checkpoint of its newest trained run."""
-    runs = import_module("treespan.platform.run_record")
     store = _store(where)
     if not store.exists("runs"):
         return where
-    steps = runs.read_run(store).steps
-    if "train" not in steps:
-        raise UserError(f"{where} holds no trained run.", "Run the recipe to its end first.")
-    return f"{store.uri}/{steps['train'].folder}/checkpoint"
+    runs = import_module("treespan.platform.run_record")
+    trained = runs.read_run(store, with_step="train").steps["train"]
+    return str(store.child(f"{trained.folder}/checkpoint"))
 
 
 def _run_json(store: Any, name: str | None) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def _checks() -> Iterator[Check]:
 
 
 def _python() -> Check:
-    found = sys.version.split()[0]
-    return Check("python", sys.version_info >= (3, 11), found, "Use 3.11 or newer.", required=True)
+    found, enough = sys.version.split()[0], sys.version_info >= (3, 11)
+    return Check("python", enough, found, "" if enough else "Use 3.11 or newer.", required=True)
 
 
 def _cores() -> Check:

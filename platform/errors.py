@@ -8,7 +8,8 @@ import errno
 class UserError(Exception):
     """Bad input or a missing precondition.
 
-    The command line prints it as one line and exits with code 2; nothing half-written remains.
+    The command line prints it as one line and exits with code 2. What a step had written by then is
+    never taken for finished; the next try uses or replaces it.
     """
 
     def __init__(self, problem: str, fix: str = "") -> None:
@@ -42,13 +43,16 @@ def find_user_error(error: BaseException) -> UserError | None:
             continue
         seen.add(id(current))
         if isinstance(current, UserError):
-            return current
+            # Anew: Ray's copy of it is a class of its own, which prints the remote traceback.
+            return UserError(current.problem, current.fix)
         if isinstance(current, OSError) and current.errno in _FIX_BY_ERRNO:
             what, fix = _FIX_BY_ERRNO[current.errno]
             where = current.filename or str(current)
             return UserError(f"{what}: {where}.", fix)
         # Ray keeps the remote exception in `cause`, Ray Train in `worker_failures`.
-        pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        pending += [current.__cause__, getattr(current, "cause", None)]
+        if not current.__suppress_context__:
+            pending.append(current.__context__)
         pending += list(getattr(current, "worker_failures", {}).values())
         training_failure = getattr(current, "training_failed_error", None)
         if isinstance(training_failure, BaseException):

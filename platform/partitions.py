@@ -8,7 +8,7 @@ files that it lists, so a step that was killed goes on with the partitions that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,28 +57,44 @@ def map_partitions(
 
             def apply(row: dict[str, Any]) -> dict[str, Any]:
                 partition = int(row["partition"])
-                try:
-                    receipt = function(partition).to_dict()
-                    store.write_json(f"{folder}/{partition:05d}.json", receipt)
-                except Exception as error:
-                    # Ray Data's own error would arrive without its cause; so what a person can
-                    # mend travels as a row.
-                    mended = find_user_error(error)
-                    if mended is None:
-                        raise
-                    told = {"problem": mended.problem, "fix": mended.fix}
-                    return {"partition": partition, "receipt": "", **told}
-                done = json.dumps(receipt)
-                return {"partition": partition, "receipt": done, "problem": "", "fix": ""}
+                receipt = function(partition).to_dict()
+                store.write_json(f"{folder}/{partition:05d}.json", receipt)
+                return {"partition": partition, "receipt": receipt}
 
             items = [{"partition": p} for p in missing]
             todo = ray.data.from_items(items, override_num_blocks=len(items))
-            for row in todo.map(apply, num_cpus=cpus).iter_rows():
-                if row["problem"]:
-                    raise UserError(row["problem"], row["fix"])
-                receipts[row["partition"]] = Receipt.from_dict(json.loads(row["receipt"]))
+            for row in map_rows(todo, apply, cpus=cpus):
+                receipts[row["partition"]] = Receipt.from_dict(row["receipt"])
                 bar.advance()
     return [receipts[p] for p in range(partitions)]
+
+
+def map_rows(
+    dataset: ray.data.Dataset,
+    function: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    cpus: float = 1,
+) -> Iterator[dict[str, Any]]:
+    """``function`` of every row, as rows are done; its results are JSON types.
+
+    Raises the ``UserError`` that ``function`` raised. Ray Data's own error would lose it: causes do
+    not survive pickling, so what a person can mend travels as a row.
+    """
+
+    def apply(row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"result": json.dumps(function(row)), "problem": "", "fix": ""}
+        except Exception as error:
+            mended = find_user_error(error)
+            if mended is None:
+                raise
+            return {"result": "", "problem": mended.problem, "fix": mended.fix}
+
+    for row in dataset.map(apply, num_cpus=cpus).iter_rows():
+        if row["problem"]:
+            raise UserError(row["problem"], row["fix"])
+        result: dict[str, Any] = json.loads(row["result"])
+        yield result
 
 
 def files_of(receipts: Sequence[Receipt]) -> list[FileEntry]:

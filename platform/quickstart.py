@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from treespan.platform.progress import Progress
 from treespan.platform.ray_session import ray_session
@@ -35,10 +36,10 @@ def run(recipe_path: Path, store: Store) -> None:
             progress.say("Every step was published before; nothing was done again.")
     found = read_run(store, recipe.name)
     _show_results(console, found)
-    checkpoint = f"{store.uri}/{found.steps['train'].folder}/checkpoint"
+    checkpoint = store.child(f"{found.steps['train'].folder}/checkpoint")
     with ray_session(recipe.ray) as ray_ends:
         _ask_once(console, checkpoint, ray_ends)
-    _show_next(console, store)
+    _show_next(console, store, found)
 
 
 def _show_results(console: Console, found: Run) -> None:
@@ -83,7 +84,7 @@ def scores_in_words(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> st
 
 def _show_completion(console: Console, example: Mapping[str, str]) -> None:
     before = example["prefix_tail"].splitlines()[-2:]
-    console.print(f"\n[bold]{example['path']}[/]", highlight=False)
+    console.print(f"\n[bold]{escape(example['path'])}[/]", highlight=False)
     for label, text in (("truth", example["truth"]), ("model", example["answer"])):
         cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
         shown = textwrap.indent("\n".join(before) + f"⟦{cut}⟧", "    ")
@@ -121,14 +122,27 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _show_next(console: Console, store: Store) -> None:
+def _show_next(console: Console, store: Store, found: Run) -> None:
     where = Path(store.uri)
     shown = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else store.uri
     console.print(
         "\nWhat to try next:\n"
         f"  .venv/bin/treespan show {shown}\n"
-        f"  .venv/bin/treespan why cpython/json/decoder.py --store {shown}\n"
+        f"  .venv/bin/treespan why {_a_dropped_file(found)} --store {shown}\n"
         f"  .venv/bin/treespan serve --checkpoint {shown}\n",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _a_dropped_file(found: Run) -> str:
+    """A file with a story: the first near duplicate, or else the first that was dropped at all."""
+    curate = found.steps["curate"]
+    named = None
+    for part in curate.files("ledger"):
+        rows = curate.store.read_table(part, ["repo", "path", "rule"]).to_pylist()
+        for row in rows:
+            if row["rule"] == "near-duplicate":
+                return f"{row['repo']}/{row['path']}"
+            named = named or f"{row['repo']}/{row['path']}"
+    return named or "REPO/PATH"

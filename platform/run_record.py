@@ -42,16 +42,19 @@ def write_run(
     store.write_json(f"{_FOLDER}/{name}.json", record)
 
 
-def read_run(store: Store, name: str | None = None) -> Run:
-    """The run called ``name``, or the one that was updated last.
+def read_run(store: Store, name: str | None = None, *, with_step: str | None = None) -> Run:
+    """The run called ``name``, or of all (``with_step``: of those that have it) the newest.
 
     Raises ``UserError`` if the store holds no such run.
     """
     records = [store.read_json(path) for path in store.list_files(_FOLDER)]
     if name is not None:
         records = [record for record in records if record["name"] == name]
+    if with_step is not None:
+        records = [record for record in records if with_step in record["steps"]]
     if not records:
         what = f"no run called {name!r}" if name else "no run"
+        what += f" that got to the step {with_step}" if with_step else ""
         raise UserError(
             f"{store.uri} holds {what}.", "Give the --store of an earlier `treespan run`."
         )

@@ -36,7 +36,7 @@ class Output:
 
     @property
     def digest(self) -> str:
-        """Hash of the names and hashes of all files."""
+        """Hash of all files and counts: equal output has an equal digest, wherever it was made."""
         return str(self.manifest["digest"])
 
     @property
@@ -122,7 +122,11 @@ def read_output(store: Store, folder: str) -> Output | None:
 
 def published(step: Step, store: Store, inputs: Mapping[str, Output]) -> Output | None:
     """The step's output if it has been published for these inputs."""
-    return read_output(store, _folder(step, inputs))
+    output = read_output(store, _folder(step, inputs))
+    if output is not None:
+        # A process that was killed right after it published left its scratch files.
+        store.delete_folder(f"{output.folder}/{WORK}")
+    return output
 
 
 def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Progress) -> Output:
@@ -142,7 +146,7 @@ def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Pr
         "params": step.params,
         "inputs": {name: output.digest for name, output in needed.items()},
         "files": [entry.to_dict() for entry in files],
-        "digest": digest_of(files),
+        "digest": digest_of(files, result.counts),
         "counts": result.counts,
         "measures": result.measures,
         "seconds": round(seconds, 3),
@@ -159,10 +163,11 @@ def _folder(step: Step, inputs: Mapping[str, Output]) -> str:
     return f"steps/{step.name}-{step.key(inputs)}"
 
 
-def digest_of(files: Sequence[FileEntry]) -> str:
-    """One hash for a set of files, from their paths and hashes."""
+def digest_of(files: Sequence[FileEntry], counts: Mapping[str, Any]) -> str:
+    """One hash for what a step put out: its files, by path and hash, and its counts."""
     lines = sorted(f"{entry.path}\0{entry.sha256}\n" for entry in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    counted = json.dumps(counts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256("".join([*lines, counted]).encode()).hexdigest()
 
 
 def _inside(entry: FileEntry, folder: str) -> FileEntry:

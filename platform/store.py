@@ -77,6 +77,11 @@ class Store:
         root = self._connection[1]
         return f"{root}/{relative}" if relative else root
 
+    def child(self, relative: str) -> str:
+        """The URI of what lies at ``relative``; options after a ``?`` stay at the end."""
+        base, mark, options = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        return f"{base.rstrip('/')}/{relative}{mark}{options}"
+
     def check_writable(self) -> None:
         """Raise ``UserError`` now rather than after an hour of work."""
         probe = f"{TEMPORARY_PREFIX}probe-{uuid.uuid4().hex}"
@@ -108,12 +113,6 @@ class Store:
         prefix = len(self.path()) + 1
         infos = self.fs.get_file_info(selector)
         return [info.path[prefix:] for info in infos if info.type == pafs.FileType.File]
-
-    def list_folders(self, relative: str) -> list[str]:
-        """Names of the folders directly in ``relative``, sorted."""
-        selector = pafs.FileSelector(self.path(relative), allow_not_found=True)
-        found = self.fs.get_file_info(selector)
-        return sorted(info.base_name for info in found if info.type == pafs.FileType.Directory)
 
     def delete_file(self, relative: str) -> None:
         """Remove one file."""
@@ -156,7 +155,7 @@ class Store:
 
     def write_json(self, relative: str, value: Any) -> FileEntry:
         """Publish ``value`` as JSON, keys in the order given: it often means something."""
-        text = json.dumps(value, indent=1, ensure_ascii=False)
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
         return self.write_bytes(relative, text.encode() + b"\n")
 
     # -- Arrow tables --------------------------------------------------------------------------

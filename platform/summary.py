@@ -48,7 +48,7 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
         case "train":
             return (
                 f"loss {counts['first_loss']:.2f} -> {counts['final_loss']:.2f} in "
-                f"{counts['steps']} steps, {measures['tokens_per_second']:,.0f} tokens/s"
+                f"{counts['steps']} steps, {measures['tokens_per_second'] or 0:,.0f} tokens/s"
             )
         case "evaluate":
             return f"{counts['spans']} spans of {counts['files']} held-out files scored"

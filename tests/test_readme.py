@@ -36,6 +36,7 @@ def test_commands_exist(root: Path) -> None:
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:
     path = root / page
+    assert "@@" not in path.read_text()
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target

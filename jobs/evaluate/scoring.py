@@ -62,7 +62,9 @@ def answer(model: Transformer, renderer: FimRenderer, hole: Hole) -> str:
     ids = generate(
         model,
         hole.prompt,
-        max_tokens=len(hole.middle) + _EXTRA_TOKENS,
+        max_tokens=min(
+            len(hole.middle) + _EXTRA_TOKENS, model.config.max_positions - len(hole.prompt)
+        ),
         stop_ids=renderer.stop_ids,
         vocab_size=renderer.tokenizer.vocab_size,
     )

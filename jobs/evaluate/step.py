@@ -30,7 +30,7 @@ from treespan.model.fim_format import FimRenderer
 from treespan.model.transformer import Transformer, init_weights
 from treespan.platform.draws import hash64
 from treespan.platform.errors import UserError
-from treespan.platform.partitions import Receipt, map_partitions
+from treespan.platform.partitions import Receipt, map_partitions, map_rows
 from treespan.platform.schemas import batches
 from treespan.platform.steps import Context, Output, Result, Step
 from treespan.platform.store import Store
@@ -136,10 +136,10 @@ def _score(
         return _score_hole(_load_models(store.uri, folder), log_likelihoods, row)
 
     blocks = -(-len(items) // _HOLES_PER_TASK)
-    dataset = ray.data.from_items(items, override_num_blocks=blocks).map(score, num_cpus=1)
+    dataset = ray.data.from_items(items, override_num_blocks=blocks)
     scored: dict[int, dict[str, Any]] = {}
     with context.progress.bar("evaluate", len(items)) as bar:
-        for row in dataset.iter_rows():
+        for row in map_rows(dataset, score):
             scored[row.pop("index")] = row
             bar.advance()
     return [scored[index] for index in range(len(items))]

@@ -13,8 +13,8 @@ class PackConfig(Config):
 
     seed: int = 0
     """Another seed draws other objectives and spans."""
-    seq_len: int = Field(default=32_768, ge=64)
-    """Tokens of a row. The paper's 32,768."""
+    seq_len: int = Field(default=8_192, ge=64)
+    """Tokens of a row; the positions of the default model. The paper has 32,768."""
     epochs: int = Field(default=1, ge=1)
     """How often the corpus is packed; each epoch draws objectives and spans anew."""
     objectives: ObjectiveMix = ObjectiveMix()

@@ -91,6 +91,7 @@ class SegmentBuilder:
                     nodes.within(start, end),
                     rng,
                     self._config.objectives.node_weight,
+                    ends_a_line=end == len(data),
                 )
                 if span is None:
                     known = has_grammar(file.language)

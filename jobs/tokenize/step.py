@@ -13,6 +13,9 @@ from treespan.platform.draws import uniform
 from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import FileEntry, Store
 
+_TEXTS_AT_ONCE = 256
+"""Encoded together when the sample is counted: all at once would need many times its memory."""
+
 
 def make_step(config: TokenizeConfig) -> Step:
     """``tokenizer/tokenizer.json`` and ``tokenizer/fim_format.json``."""
@@ -63,7 +66,11 @@ def _train(
         store.write_json(f"{folder}/fim_format.json", config.fim_format.to_dict()),
     ]
     sample_bytes = sum(len(text.encode()) for text in texts)
-    tokens = sum(len(ids) for ids in trained.encode_many(texts))
+    tokens = sum(
+        len(ids)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE)
+        for ids in trained.encode_many(texts[start : start + _TEXTS_AT_ONCE])
+    )
     return files, {
         "vocab_size": trained.vocab_size,
         "sample_files": len(texts),

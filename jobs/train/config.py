@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from treespan.model.config import ModelConfig, preset
 from treespan.platform.config import Config
+from treespan.platform.errors import UserError
 
 
 class OptimizerConfig(Config):
@@ -64,6 +66,22 @@ class TrainConfig(Config):
                 f"({self.num_workers} x {self.micro_batch} = {per_pass})"
             )
         return self
+
+    def shape(self, vocab_size: int) -> ModelConfig:
+        """The model for a vocabulary. Raises ``UserError`` for an impossible shape."""
+        if "vocab_size" in self.model:
+            raise UserError(
+                "train.model.vocab_size cannot be set: it is the tokenizer's.",
+                "Set tokenize.vocab_size.",
+            )
+        return preset(self.preset, vocab_size=vocab_size, **self.model)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide what comes out, as JSON types.
+
+        How often to save and how often to try again do not: changing them must not cost a run.
+        """
+        return self.model_dump(mode="json", exclude={"checkpoint_every_steps", "max_failures"})
 
     @property
     def accumulation(self) -> int:

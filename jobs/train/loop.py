@@ -7,6 +7,7 @@ float32 weights and the optimizer's state as they are.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from treespan.model.attention import document_ids, document_mask, document_posit
 from treespan.model.config import ModelConfig
 from treespan.model.loss import IGNORED, token_losses
 from treespan.model.transformer import Transformer, init_weights
+from treespan.platform.errors import UserError
 
 _TAG = "deepspeed"
 
@@ -96,7 +98,13 @@ class Worker:
         self.engine.train()
         while self.next_step < until:
             started = time.perf_counter()
-            self.history.append(self._step(self.next_step))
+            record = self._step(self.next_step)
+            if not math.isfinite(record.loss):
+                raise UserError(
+                    f"the training loss is {record.loss} at step {record.step}.",
+                    "Lower train.optimizer.learning_rate, or warm up for longer.",
+                )
+            self.history.append(record)
             self.timing.seconds += time.perf_counter() - started
             self.timing.steps += 1
             after_step(self)

@@ -20,11 +20,9 @@ from treespan.jobs.train.loop import Worker
 from treespan.jobs.train.row_order import RowOrder
 from treespan.jobs.train.shard_reader import OBJECTIVES, ShardReader
 from treespan.model.checkpoint import save_checkpoint
-from treespan.model.config import ModelConfig, preset
 from treespan.model.fim_format import FimFormat
 from treespan.model.tokenizer import Tokenizer
 from treespan.platform.config import build
-from treespan.platform.errors import UserError
 from treespan.platform.progress_board import watched_board
 from treespan.platform.schemas import batches
 from treespan.platform.steps import Context, Output, Result, Step
@@ -51,7 +49,7 @@ def make_step(config: TrainConfig) -> Step:
     return Step(
         name="train",
         version=1,
-        params=config.to_dict(),
+        params=config.decisive(),
         inputs=("tokenize", "pack"),
         cpus=config.num_workers,
         run=lambda context: _run(context, config),
@@ -60,7 +58,7 @@ def make_step(config: TrainConfig) -> Step:
 
 def _run(context: Context, config: TrainConfig) -> Result:
     store, pack = context.store, context.inputs["pack"]
-    model_config = _model_config(config, context.inputs["tokenize"], pack)
+    model_config = config.shape(context.inputs["tokenize"].counts["vocab_size"])
     exported = f"{context.work}/{_EXPORTED}"
     with watched_board(context.progress, "train", config.steps) as board:
         if not store.exists(exported):
@@ -93,18 +91,6 @@ def _run(context: Context, config: TrainConfig) -> Result:
     outcome = store.read_json(exported)
     files = [FileEntry(**entry) for entry in outcome["files"]]
     return Result(files, outcome["counts"], outcome["measures"])
-
-
-def _model_config(config: TrainConfig, tokenize: Output, pack: Output) -> ModelConfig:
-    shape = preset(config.preset, vocab_size=tokenize.counts["vocab_size"], **config.model)
-    seq_len = pack.counts["seq_len"]
-    if shape.max_positions < seq_len:
-        raise UserError(
-            f"rows of {seq_len} tokens (pack.seq_len) are longer than the {shape.max_positions} "
-            f"positions of the model preset {config.preset!r}.",
-            "Lower pack.seq_len, or set train.model.max_positions.",
-        )
-    return shape
 
 
 def _train_worker(job: dict[str, Any]) -> None:
@@ -169,7 +155,7 @@ def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> Non
     tokenizer = Tokenizer(store.read_bytes(f"{tokenizer_folder}/tokenizer.json").decode())
     values = store.read_json(f"{tokenizer_folder}/fim_format.json")
     fim_format = build(FimFormat, values, where="fim_format.json")
-    history = worker.history
+    history, config = worker.history, worker.config
     targets = sum(sum(record.target_counts) for record in history)
     counts = {
         "steps": len(history),
@@ -181,7 +167,7 @@ def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> Non
     }
     files: list[FileEntry] = []
     with tempfile.TemporaryDirectory(prefix="treespan-export-") as temporary:
-        provenance = {"train": job["config"].to_dict(), "counts": counts}
+        provenance = {"train": config.decisive(), "counts": counts}
         save_checkpoint(
             Path(temporary), worker.model_config, weights, tokenizer, fim_format, provenance
         )
@@ -192,14 +178,19 @@ def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> Non
     timing = worker.timing
     per_step = targets / len(history)
     measures = {
-        "tokens_per_second": round(timing.steps * per_step / max(1e-9, timing.seconds), 1),
-        "data_wait_share": round(timing.data_wait_seconds / max(1e-9, timing.seconds), 5),
+        # A process that only had to export, since the one before was killed, has timed nothing.
+        "tokens_per_second": _rate(timing.steps * per_step, timing.seconds, 1),
+        "data_wait_share": _rate(timing.data_wait_seconds, timing.seconds, 5),
         "workers": worker.world,
         "finished_at": int(time.time()),
     }
     entries = [dataclasses.asdict(entry) for entry in files]
     outcome = {"files": entries, "counts": counts, "measures": measures}
     store.write_bytes(job["exported"], json.dumps(outcome).encode())
+
+
+def _rate(amount: float, seconds: float, digits: int) -> float | None:
+    return round(amount / seconds, digits) if seconds else None
 
 
 def _loss_row(record: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The whole path on Ray, from sources to a report: once undisturbed, and then disturbed."""
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from treespan.jobs.pipeline import STEP_NAMES, Outcome, load_recipe, run_recipe
+from treespan.platform import quickstart
 from treespan.platform.progress import Progress
 from treespan.platform.run_record import read_run
 from treespan.platform.store import Store
@@ -128,6 +130,47 @@ def test_json_and_tables_tell_what_was_asked(whole: Outcome, store: Store) -> No
     files = whole.outputs["evaluate"].counts["files"]
     assert 1 <= shown["steps"]["evaluate"]["scores"]["fim"]["trained"]["holes"] <= files
     assert len(list(run_tables(read_run(store)))) == 5
+
+
+def test_a_shorter_run_forgets_nothing(whole: Outcome, store: Store, recipe: Path) -> None:
+    again = run_recipe(load_recipe(recipe), store, Progress(quiet=True), until="curate")
+    assert again.ran == []
+    assert list(read_run(store).steps) == list(STEP_NAMES)
+
+
+def test_training_on_one_cpu_is_refused_at_once(
+    recipe: Path, tmp_path: Path, command: list[str]
+) -> None:
+    arguments = ["run", str(recipe), "--store", str(tmp_path), "--set", "ray.num_cpus=1"]
+    done = subprocess.run(
+        [*command, *arguments],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "needs 2 CPUs at once" in done.stderr.splitlines()[-1]
+
+
+def test_the_quickstart_shows_and_serves(
+    whole: Outcome, store: Store, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a store that has it all: what is left is to show results, serve, and ask once."""
+    quickstart.run(recipe, store)
+    said = capsys.readouterr().out
+    for text in ("What curation did", "nats per token", "bits/byte", "-> 200", "text_completion"):
+        assert text in said
+    dropped = re.findall(r"treespan why (\S+) --store", said)
+    assert story_of(store, dropped[0])
+
+
+def test_a_store_stands_for_its_newest_checkpoint(
+    whole: Outcome, store: Store, command: list[str]
+) -> None:
+    arguments = ["complete", "--checkpoint", store.uri, "--prefix", "import ", "--json"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+    assert "completion" in done.stdout
 
 
 def test_the_report_is_self_contained(whole: Outcome, store: Store) -> None:

@@ -50,7 +50,9 @@ def test_nodes_equal_those_of_plain_recursion(language: str) -> None:
 
 
 def ends_a_line(data: bytes, end: int) -> bool:
-    return end == len(data) or data[end : end + 1] == b"\n" or data[end : end + 2] == b"\r\n"
+    if end == len(data):
+        return not data.endswith(b"\n")
+    return data[end : end + 1] == b"\n" or data[end : end + 2] == b"\r\n"
 
 
 def last_line_end(data: bytes, offset: int) -> int:

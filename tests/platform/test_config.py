@@ -70,6 +70,7 @@ def test_extends_and_overrides(tmp_path: Path) -> None:
         ("a: 1\na: 2\n", "written twice"),
         ("- a\n", "not a mapping"),
         ("a: [1\n", "not valid YAML"),
+        ("a: {{ path }}\n", "plain name"),
     ],
 )
 def test_bad_recipe_files(tmp_path: Path, text: str, said: str) -> None:
@@ -120,6 +121,13 @@ def test_the_recipe_seed_reaches_every_section_that_sets_none(tmp_path: Path) ->
         ("ingest.sources=[{kind: ftp}]", "ingest.sources"),
         ("ingest.sources=[{kind: directory, paht: x}]", "paht"),
         ("trian.steps=3", "trian"),
+        ("train.preset=huge", "'huge'"),
+        ("train.model.hidden_sise=3", "hidden_size"),
+        ("train.model.vocab_size=3", "tokenize.vocab_size"),
+        ("train.model.name=x", "name"),
+        ("pack.seq_len=100000", "positions of the model"),
+        ("evaluate.context_tokens=100000", "positions of the model"),
+        ("tokenize.fim_format.prefix=</s>", "must differ"),
     ],
 )
 def test_impossible_values(tmp_path: Path, override: str, said: str) -> None:

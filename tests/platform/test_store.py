@@ -31,7 +31,6 @@ def test_bytes_and_json(store: Store) -> None:
     store.write_json("a/c.json", {"é": [1, None]})
     assert store.read_json("a/c.json") == {"é": [1, None]}
     assert store.list_files("a") == ["a/b.bin", "a/c.json"]
-    assert store.list_folders("") == ["a"]
     assert pickle.loads(pickle.dumps(store)).uri == store.uri
 
 

@@ -73,22 +73,33 @@ def test_any_text_survives(text: str, number: int) -> None:
     assert all(len(segment.tokens) <= 128 for segment in segments)
 
 
-def test_structured_middles_end_at_line_ends() -> None:
-    seen = 0
-    for number in range(200):
-        for segment in builder(ntp=0.0, fim=0.0, sfim=1.0).build(file(LONG, number)):
-            if segment.objective == "sfim":
-                seen += 1
-                end = segment.middle_start + segment.middle_length
-                assert segment.tokens[end] == RENDERER.eos
-                middle = TOKENIZER.decode(segment.tokens[segment.middle_start : end].tolist())
-                text = without_header(text_of(segment), segment.file.path)
-                after = (
-                    text[text.index(middle) + len(middle) :] if text.count(middle) == 1 else "\n"
-                )
-                assert after == "" or after.startswith("\n")
-                assert segment.node_type
-    assert seen > 500
+def sfim_cuts(text: str, number: int, seq_len: int) -> list[int]:
+    """Where in the file the structured middles end, in characters."""
+    cuts, at = [], 0
+    for segment in builder(seq_len, ntp=0.0, fim=0.0, sfim=1.0).build(file(text, number)):
+        piece = without_header(text_of(segment), segment.file.path)
+        if segment.objective == "sfim":
+            ids = segment.tokens.tolist()
+            assert ids[segment.middle_start + segment.middle_length] == RENDERER.eos
+            suffix, middle = TOKENIZER.id_of(FORMAT.suffix), TOKENIZER.id_of(FORMAT.middle)
+            rest = ids[ids.index(suffix) + 1 : ids.index(middle)]
+            cuts.append(at + len(piece) - len(TOKENIZER.decode(rest)))
+            assert segment.node_type
+        at += len(piece)
+    assert at == len(text)
+    return cuts
+
+
+TABLE = "T = [" + ", ".join(f"f({i})" for i in range(200)) + "]\n"
+
+
+@pytest.mark.parametrize(("text", "seq_len"), [(LONG, 256), (TABLE * 3, 256), (LONG[:-4], 128)])
+def test_structured_middles_end_at_line_ends(text: str, seq_len: int) -> None:
+    """In the file, not only in the piece: a line too long for a row is cut, but is no line then."""
+    cuts = [cut for number in range(120) for cut in sfim_cuts(text, number, seq_len)]
+    assert len(cuts) > 20
+    assert all(text[cut : cut + 1] in ("", "\n") for cut in cuts)
+    assert all(cut < len(text) or not text.endswith("\n") for cut in cuts)
 
 
 def test_a_file_that_fits_is_one_segment_and_shares_are_as_asked() -> None:
