@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from treespan.jobs.curate import step as curate
+from treespan.jobs.decontaminate import step as decontaminate
 from treespan.jobs.evaluate import step as evaluate
 from treespan.jobs.ingest import step as ingest
 from treespan.jobs.pack import step as pack
@@ -27,8 +28,18 @@ from treespan.platform.steps import Output, Step, execute, published
 from treespan.platform.store import Store
 from treespan.platform.summary import summary_line
 
-STEP_NAMES = ("ingest", "curate", "sample", "tokenize", "pack", "train", "evaluate", "report")
-"""In the order in which they run."""
+STEP_NAMES = (
+    "ingest",
+    "curate",
+    "decontaminate",
+    "sample",
+    "tokenize",
+    "pack",
+    "train",
+    "evaluate",
+    "report",
+)
+"""In the order in which they run; a recipe may leave out some."""
 
 
 @dataclass
@@ -41,17 +52,23 @@ class Outcome:
 
 
 def steps_of(recipe: Recipe) -> list[Step]:
-    """The steps of ``recipe`` in order. Without held-out repositories there is no evaluation."""
-    steps = [
-        ingest.make_step(recipe.ingest),
-        curate.make_step(recipe.curate),
-        sample.make_step(recipe.sample),
-        tokenize.make_step(recipe.tokenize),
-        pack.make_step(recipe.pack),
+    """The steps of ``recipe`` in order.
+
+    Without benchmarks to look for there is no decontamination, without held-out repositories no
+    evaluation.
+    """
+    steps = [ingest.make_step(recipe.ingest), curate.make_step(recipe.curate)]
+    if recipe.decontaminate.benchmarks:
+        steps.append(decontaminate.make_step(recipe.decontaminate))
+    files_from = steps[-1].name
+    steps += [
+        sample.make_step(recipe.sample, files_from),
+        tokenize.make_step(recipe.tokenize, files_from),
+        pack.make_step(recipe.pack, files_from),
         train.make_step(recipe.train),
     ]
     if recipe.sample.heldout_share > 0:
-        steps.append(evaluate.make_step(recipe.evaluate))
+        steps.append(evaluate.make_step(recipe.evaluate, files_from))
     names = tuple(step.name for step in steps)
     return [*steps, report.make_step(recipe.report, names)]
 

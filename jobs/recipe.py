@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.decontaminate.config import DecontaminateConfig
 from treespan.jobs.evaluate.config import EvaluateConfig
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.pack.config import PackConfig
@@ -34,6 +35,8 @@ class Recipe(Config):
     """Where files come from."""
     curate: CurateConfig = CurateConfig()
     """Which files are kept."""
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
+    """Which benchmarks must not be in them."""
     sample: SampleConfig = SampleConfig()
     """In which order files are read, and which are held out."""
     tokenize: TokenizeConfig = TokenizeConfig()

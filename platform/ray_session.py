@@ -82,6 +82,8 @@ def _start_local(config: RayConfig) -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ["OMP_NUM_THREADS"] = str(config.threads_per_worker)
     ray.init(
+        # Without this Ray would join any cluster that it finds on the machine.
+        address="local",
         num_cpus=config.num_cpus or max(2, os.cpu_count() or 1),
         # Ray Train's clean-up asks the state API, which the dashboard serves.
         include_dashboard=True,

@@ -33,6 +33,12 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
                 f"{counts['output_files']:,} of {counts['input_files']:,} files kept, "
                 f"{_megabytes(counts['output_bytes'])}"
             )
+        case "decontaminate":
+            items = sum(found["items"] for found in counts["benchmarks"].values())
+            return (
+                f"{counts['hit_files']:,} of {counts['input_files']:,} files hold one of "
+                f"{items:,} benchmark items, {counts['output_files']:,} kept"
+            )
         case "sample":
             return (
                 f"{counts['documents']:,} documents; {counts['heldout_repositories']} of "

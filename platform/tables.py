@@ -18,7 +18,7 @@ _LANGUAGES = 4
 def run_tables(run: Run) -> Iterator[Table]:
     """The tables of ``run``, those whose steps are there."""
     yield _steps(run)
-    for name in ("ingest", "curate"):
+    for name in ("ingest", "curate", "decontaminate"):
         if name in run.steps:
             yield funnel_table(f"{name}: files by rule", run.steps[name].counts["funnel"])
     if "train" in run.steps:

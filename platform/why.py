@@ -64,8 +64,20 @@ def _events(run: Run, repo: str, path: str) -> Iterator[Event]:
     if "curate" in run.steps:
         for row in _rows(run.steps["curate"], "files", repo, path):
             yield Event(step="curate", what=f"kept as {row['language']}", record=row)
+    if "decontaminate" in run.steps:
+        yield from _decontaminated(run, repo, path)
     if found:
         yield from _afterwards(run, repo, found[0]["file_id"])
+
+
+def _decontaminated(run: Run, repo: str, path: str) -> Iterator[Event]:
+    output = run.steps["decontaminate"]
+    decisions = _decisions(output, repo, path)
+    for decision in decisions:
+        yield Event(step="decontaminate", what=_decision(decision, run), record=decision)
+    if not decisions:
+        for row in _rows(output, "files", repo, path):
+            yield Event(step="decontaminate", what="kept, no benchmark in it", record=row)
 
 
 def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:

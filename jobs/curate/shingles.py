@@ -33,9 +33,13 @@ def shingles(text: bytes, words: int = WORDS) -> NDArray[np.uint64]:
 
     A text of fewer words is one shingle of all its words; one without words has none.
     """
+    return unique(grams_in_order(text, words))
+
+
+def grams_in_order(text: bytes, words: int = WORDS) -> NDArray[np.uint64]:
+    """The hashed ``words``-grams of ``text`` as they follow each other, with repeats: uint64 [n]."""
     data = np.frombuffer(text, dtype=np.uint8)
-    hashes = _grams(data, _IS_WORD, words) if HAS_NUMBA else numpy_grams(data, words)
-    return unique(hashes)
+    return _grams(data, _IS_WORD, words) if HAS_NUMBA else numpy_grams(data, words)
 
 
 def unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -38,21 +38,21 @@ from treespan.platform.store import Store
 _HOLES_PER_TASK = 8
 
 
-def make_step(config: EvaluateConfig) -> Step:
-    """``holes.arrow``: every hole with its losses and the model's answer."""
+def make_step(config: EvaluateConfig, files_from: str = "curate") -> Step:
+    """``holes.arrow``: every hole in held-out files of ``files_from``, its losses, and an answer."""
     return Step(
         name="evaluate",
         version=1,
         params=config.to_dict(),
-        inputs=("curate", "sample", "tokenize", "pack", "train"),
-        run=lambda context: _run(context, config),
+        inputs=(files_from, "sample", "tokenize", "pack", "train"),
+        run=lambda context: _run(context, config, files_from),
     )
 
 
-def _run(context: Context, config: EvaluateConfig) -> Result:
+def _run(context: Context, config: EvaluateConfig, files_from: str) -> Result:
     inputs = context.inputs
     renderer = load_renderer(inputs["tokenize"])
-    files = list(_heldout_files(context.store, inputs["curate"], inputs["sample"], config))
+    files = list(_heldout_files(context.store, inputs[files_from], inputs["sample"], config))
     if not files:
         raise UserError(
             "the held-out repositories have no file.", "Raise sample.heldout_share or add sources."
@@ -83,11 +83,11 @@ def _run(context: Context, config: EvaluateConfig) -> Result:
 
 
 def _heldout_files(
-    store: Store, curate: Output, sample: Output, config: EvaluateConfig
+    store: Store, corpus: Output, sample: Output, config: EvaluateConfig
 ) -> Iterator[HeldoutFile]:
     """A draw of held-out files, in the order of their draws."""
     places: list[tuple[int, str, int]] = []
-    parts = curate.files("files")
+    parts = corpus.files("files")
     for number, part in enumerate(sample.files("heldout")):
         for file_ids in store.read_table(part, ["file_ids"])["file_ids"].to_pylist():
             places += [(hash64(config.seed, "heldout-file", f), f, number) for f in file_ids]

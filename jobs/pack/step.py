@@ -23,14 +23,14 @@ from treespan.platform.store import Store
 _ROWS_PER_BATCH = 64
 
 
-def make_step(config: PackConfig) -> Step:
-    """``shards/epoch-00/part-*.arrow``: rows of ``seq_len`` tokens."""
+def make_step(config: PackConfig, files_from: str = "curate") -> Step:
+    """``shards/epoch-00/part-*.arrow``: rows of ``seq_len`` tokens of the files of ``files_from``."""
     return Step(
         name="pack",
         version=1,
         params=config.to_dict(),
-        inputs=("curate", "sample", "tokenize"),
-        run=lambda context: _run(context, config),
+        inputs=(files_from, "sample", "tokenize"),
+        run=lambda context: _run(context, config, files_from),
     )
 
 
@@ -42,9 +42,9 @@ def load_renderer(tokenize: Output) -> FimRenderer:
     return FimRenderer(build(FimFormat, values, where="fim_format.json"), tokenizer)
 
 
-def _run(context: Context, config: PackConfig) -> Result:
+def _run(context: Context, config: PackConfig, files_from: str) -> Result:
     store, folder = context.store, context.folder
-    file_parts = context.inputs["curate"].files("files")
+    file_parts = context.inputs[files_from].files("files")
     document_parts = context.inputs["sample"].files("documents")
     tokenize = context.inputs["tokenize"]
     parts = len(file_parts)

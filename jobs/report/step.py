@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treespan.jobs.report.config import ReportConfig
@@ -13,6 +13,8 @@ from treespan.platform.ledger import Funnel
 from treespan.platform.steps import Context, Output, Result, Step
 
 PAGE = "report.html"
+FILTERS = ("ingest", "curate", "decontaminate")
+"""Steps that drop files, in order; the last may be missing."""
 
 
 def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
@@ -29,12 +31,13 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
 
 def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
-    sections = [_funnel(inputs["ingest"], inputs["curate"]), _rows(inputs), _training(inputs)]
+    filters = [inputs[name] for name in FILTERS if name in inputs]
+    sections = [_funnel(filters), _rows(inputs), _training(inputs)]
     if "evaluate" in inputs:
         sections += _scores(inputs["evaluate"].counts)
     counts = inputs["train"].counts
     lead = (
-        f"{inputs['curate'].counts['output_files']:,} curated files became a model of "
+        f"{filters[-1].counts['output_files']:,} curated files became a model of "
         f"{counts['parameters']:,} parameters in {counts['steps']:,} steps."
     )
     html = page(config.title, lead, sections)
@@ -42,13 +45,16 @@ def _run(context: Context, config: ReportConfig) -> Result:
     return Result([entry], {"bytes": entry.bytes})
 
 
-def funnel_stages(ingest: Output, curate: Output) -> list[tuple[str, int]]:
-    """(rule, files left after it), from all files that were seen to those kept."""
-    before: Funnel = ingest.counts["funnel"]
-    rules: Funnel = curate.counts["funnel"]
-    dropped = [(rule, sum(by.values())) for rule, by in before.items() if rule != "kept"]
-    dropped += [(rule, sum(by.values())) for rule, by in rules.items() if rule != "kept"]
-    left = curate.counts["output_files"] + sum(count for _, count in dropped)
+def funnel_stages(filters: Sequence[Output]) -> list[tuple[str, int]]:
+    """(rule, files left after it), from all files that were seen to those that the last kept."""
+    funnels: list[Funnel] = [output.counts["funnel"] for output in filters]
+    dropped = [
+        (rule, sum(by.values()))
+        for funnel in funnels
+        for rule, by in funnel.items()
+        if rule != "kept"
+    ]
+    left = filters[-1].counts["output_files"] + sum(count for _, count in dropped)
     stages = [("all files", left)]
     for rule, count in dropped:
         left -= count
@@ -56,12 +62,12 @@ def funnel_stages(ingest: Output, curate: Output) -> list[tuple[str, int]]:
     return stages
 
 
-def _funnel(ingest: Output, curate: Output) -> str:
-    funnel: Funnel = curate.counts["funnel"]
+def _funnel(filters: Sequence[Output]) -> str:
+    funnel: Funnel = filters[-1].counts["funnel"]
     languages = sorted(funnel.get("kept", {}).items(), key=lambda item: -item[1])
     return section(
         "From files to a corpus",
-        funnel_plot(funnel_stages(ingest, curate)),
+        funnel_plot(funnel_stages(filters)),
         paragraph("Every file that was dropped has its reason in the ledger: treespan why."),
         table(("language", "files kept"), languages[:12]),
     )

@@ -20,20 +20,23 @@ from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import Store
 
 
-def make_step(config: SampleConfig) -> Step:
-    """``documents/`` (what to train on, in order) and ``heldout/`` (the files kept apart)."""
+def make_step(config: SampleConfig, files_from: str = "curate") -> Step:
+    """``documents/`` (what to train on, in order) and ``heldout/`` (the files kept apart).
+
+    ``files_from`` names the step that has the files.
+    """
     return Step(
         name="sample",
         version=1,
         params=config.to_dict(),
-        inputs=("curate",),
-        run=lambda context: _run(context, config),
+        inputs=(files_from,),
+        run=lambda context: _run(context, config, files_from),
     )
 
 
-def _run(context: Context, config: SampleConfig) -> Result:
+def _run(context: Context, config: SampleConfig, files_from: str) -> Result:
     store, folder = context.store, context.folder
-    parts = context.inputs["curate"].files("files")
+    parts = context.inputs[files_from].files("files")
     repos: set[str] = set()
     for part in parts:
         repos.update(pc.unique(store.read_table(part, ["repo"])["repo"]).to_pylist())

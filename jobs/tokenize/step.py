@@ -17,18 +17,18 @@ _TEXTS_AT_ONCE = 256
 """Encoded together when the sample is counted: all at once would need many times its memory."""
 
 
-def make_step(config: TokenizeConfig) -> Step:
-    """``tokenizer/tokenizer.json`` and ``tokenizer/fim_format.json``."""
+def make_step(config: TokenizeConfig, files_from: str = "curate") -> Step:
+    """``tokenizer/tokenizer.json`` and ``tokenizer/fim_format.json``, from files of ``files_from``."""
     return Step(
         name="tokenize",
         version=1,
         params=config.to_dict(),
-        inputs=("curate", "sample"),
-        run=lambda context: _run(context, config),
+        inputs=(files_from, "sample"),
+        run=lambda context: _run(context, config, files_from),
     )
 
 
-def _run(context: Context, config: TokenizeConfig) -> Result:
+def _run(context: Context, config: TokenizeConfig, files_from: str) -> Result:
     sample = context.inputs["sample"]
     share = min(1.0, config.sample_bytes / max(1, sample.counts["bytes"]))
     train = ray.remote(num_cpus=1)(_train)
@@ -37,7 +37,7 @@ def _run(context: Context, config: TokenizeConfig) -> Result:
             train.remote(
                 context.store,
                 f"{context.folder}/tokenizer",
-                context.inputs["curate"].files("files"),
+                context.inputs[files_from].files("files"),
                 sample.files("documents"),
                 config,
                 share,

@@ -1,5 +1,6 @@
 """A small corpus of real code in two kinds of source, and a recipe that takes it all the way."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def recipe(corpus: Path) -> Path:
     """A recipe over the corpus with every step as small as it can be."""
+    benchmark = corpus / "asked.jsonl"
+    # Ten words in a row of queue.py, that is of running/queue.py.
+    asked = "Indicate that a formerly enqueued task is complete. Used by Queue consumer"
+    benchmark.write_text(json.dumps({"id": "queue", "text": asked}) + "\n")
     values = {
         "name": "small",
         "seed": 3,
@@ -67,6 +72,7 @@ def recipe(corpus: Path) -> Path:
                 {"kind": "git", "path": str(corpus / "parsing.git"), "licence": "PSF-2.0"},
             ],
         },
+        "decontaminate": {"benchmarks": [{"path": str(benchmark), "fields": ["text"]}]},
         "sample": {"heldout_share": 0.2, "max_document_bytes": 8192},
         "tokenize": {"vocab_size": 512, "sample_bytes": 100_000},
         "pack": {"seq_len": 128},

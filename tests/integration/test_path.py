@@ -65,7 +65,15 @@ def test_curation_dropped_the_planted_files(whole: Outcome, store: Store) -> Non
     broken = " ".join(event["what"] for event in story_of(store, "paths/broken.py"))
     assert "near-duplicate" in broken or "syntax" in broken
     kept = [event["step"] for event in story_of(store, "formats/csv.py")]
-    assert kept[:3] == ["ingest", "curate", "sample"]
+    assert kept[:4] == ["ingest", "curate", "decontaminate", "sample"]
+
+
+def test_the_file_with_a_benchmark_is_gone(whole: Outcome, store: Store) -> None:
+    counts = whole.outputs["decontaminate"].counts
+    assert counts["output_files"] == counts["input_files"] - 1
+    told = story_of(store, "running/queue.py")[-1]["what"]
+    assert "benchmark-ngram" in told
+    assert "asked/queue" in told
 
 
 def test_structured_middles_end_at_line_ends(whole: Outcome, store: Store) -> None:
@@ -129,7 +137,7 @@ def test_json_and_tables_tell_what_was_asked(whole: Outcome, store: Store) -> No
     assert train["final_loss"] < whole.outputs["train"].counts["first_loss"]
     files = whole.outputs["evaluate"].counts["files"]
     assert 1 <= shown["steps"]["evaluate"]["scores"]["fim"]["trained"]["holes"] <= files
-    assert len(list(run_tables(read_run(store)))) == 5
+    assert len(list(run_tables(read_run(store)))) == 6
 
 
 def test_a_shorter_run_forgets_nothing(whole: Outcome, store: Store, recipe: Path) -> None:
