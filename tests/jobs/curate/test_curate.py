@@ -44,7 +44,7 @@ def corpus(tmp_path: Path) -> Path:
         "near/fine.py": code(7),
         "unknown/main.py": code(8),
         "lib/LICENSE": "SPDX-License-Identifier: MIT\n",
-        **{f"lib/m{i}.py": code(10 + i) for i in range(5)},
+        **{f"lib/m{i}.py": code(10 + i) for i in range(6)},
         "lib-fork/LICENSE": "SPDX-License-Identifier: MIT\n",
         **{f"lib-fork/m{i}.py": code(10 + i) for i in range(5)},
         "lib-fork/app.min.js": "let x = 1; let y = 2; let z = 3\n",
@@ -111,7 +111,7 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
         ("good", "main.py"),
         ("good", "tests/test_main.py"),
         ("near", "fine.py"),
-        *(("lib", f"m{i}.py") for i in range(5)),
+        *(("lib", f"m{i}.py") for i in range(6)),
     }
     assert {row["language"] for row in rows} == {"Python"}
     (near,) = read_decisions(store, output.folder, "near", "main.py")
@@ -119,8 +119,8 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
     assert 0.85 <= near["similarity"] < 1.0
     assert (near["value"], near["threshold"]) == (near["similarity"], 0.85)
     counts = output.counts
-    assert (counts["input_files"], counts["output_files"], counts["repositories"]) == (30, 8, 3)
-    assert sum(sum(by.values()) for by in counts["funnel"].values()) == 30
+    assert (counts["input_files"], counts["output_files"], counts["repositories"]) == (31, 9, 3)
+    assert sum(sum(by.values()) for by in counts["funnel"].values()) == 31
     assert list(counts["funnel"])[:4] == ["language", "licence", "repository-duplicate", "minified"]
     assert counts["repository_rules"]["duplicates"] == 1
     assert {rule_of("lib-fork", path) for path in ("m0.py", "app.min.js")} == {
@@ -145,7 +145,7 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
 def test_nothing_left_is_an_error_with_a_way_out(
     corpus: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
-    with pytest.raises(UserError, match=r"no file is left after curation: language took 30 of 30"):
+    with pytest.raises(UserError, match=r"no file is left after curation: language took 31 of 31"):
         curate(corpus, Store(str(tmp_path / "store")), languages=["Zig"])
 
 
