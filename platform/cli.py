@@ -113,6 +113,32 @@ def why(
 
 
 @app.command()
+def similar(
+    file: Annotated[Path, typer.Argument(help="A file of code, of the corpus or not.")],
+    store: StoreUri = DEFAULT_STORE,
+    top: Annotated[int, typer.Option(min=1, help="How many files to show.")] = 10,
+    name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the curated files that are most similar to a file, by exact Jaccard similarity."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{file} cannot be read ({error.strerror}).", "Give the path of a file."
+        ) from None
+    search = import_module("treespan.jobs.curate.similar")
+    matches = search.find_similar(_store(store), text, top, name)
+    if as_json:
+        _print_json({"file": str(file), "matches": [vars(match) for match in matches]})
+        return
+    for match in matches:
+        typer.echo(f"{match.similarity:.4f}  {match.repo}/{match.path}")
+    if not matches:
+        typer.echo("Nothing in the corpus has five words in a row in common with it.")
+
+
+@app.command()
 def complete(
     checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
     prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],

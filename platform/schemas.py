@@ -59,6 +59,24 @@ LEDGER = _schema(
 )
 """One row is a decision on a file."""
 
+REPOSITORIES = _schema(
+    "repositories",
+    [
+        ("repo", pa.string()),
+        ("stars", pa.int64()),  # -1 when unknown
+        ("commits", pa.int64()),  # -1 when unknown
+        ("test_files", pa.int64()),
+        ("files", pa.int64()),  # of allowed languages and licences
+        ("bytes", pa.int64()),
+        ("contents", pa.int64()),  # distinct contents of those that passed the rules on files
+        ("score", pa.float64()),  # of the ranking; null where the repository was not ranked
+        ("dropped", pa.string()),  # by which rule; "" where it stays
+        ("matched_repo", pa.string()),  # for duplicates: the repository that stays
+        ("similarity", pa.float64()),  # share of its contents that are in that one
+    ],
+)
+"""One row is a repository that curation judged."""
+
 DOCUMENTS = _schema(
     "documents",
     [

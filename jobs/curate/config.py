@@ -55,6 +55,44 @@ class NearDedupConfig(Config):
         return self
 
 
+class RepositoryDedupConfig(Config):
+    """Forks, mirrors and copies of whole repositories."""
+
+    enabled: bool = True
+    """Drop them at all."""
+    threshold: float = Field(default=0.8, gt=0.0, le=1.0)
+    """Least share of a repository's distinct file contents that another one has, byte for byte, at
+    which it goes (ours: a fork that changed a fifth of its files is still mostly its upstream)."""
+    min_files: int = Field(default=5, ge=1)
+    """Repositories of fewer distinct contents are left to the deduplication of files: a file or two
+    in common do not make two projects one (ours)."""
+
+
+class RankingWeights(Config):
+    """How much each signal counts in the score of a repository."""
+
+    stars: float = Field(default=1.0, ge=0.0)
+    """Weight of the stars."""
+    commits: float = Field(default=1.0, ge=0.0)
+    """Weight of the number of commits."""
+    test_files: float = Field(default=1.0, ge=0.0)
+    """Weight of the number of test files."""
+
+
+class RankingConfig(Config):
+    """The ranking of repositories by stars, commits and test files (the paper)."""
+
+    enabled: bool = True
+    """Drop the lowest at all."""
+    drop_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of the ranked repositories that goes, the number rounded down (the paper)."""
+    min_repositories: int = Field(default=20, ge=1)
+    """With fewer whose stars or commits are known nothing is ranked: the last of a handful says
+    little about its worth (ours)."""
+    weights: RankingWeights = RankingWeights()
+    """How much each signal counts."""
+
+
 class SyntaxConfig(Config):
     """The syntax check, in a process that can be killed."""
 
@@ -89,12 +127,18 @@ class CurateConfig(Config):
     """What becomes of files whose licence is not known."""
     rules: RulesConfig = RulesConfig()
     """Limits on single files."""
+    repository_dedup: RepositoryDedupConfig = RepositoryDedupConfig()
+    """Keep one of repositories that are copies of each other."""
+    ranking: RankingConfig = RankingConfig()
+    """Drop the repositories that are worth least."""
     exact_dedup: bool = True
     """Keep one of files with equal bytes."""
     near_dedup: NearDedupConfig = NearDedupConfig()
     """Keep one of files that are nearly equal."""
     syntax: SyntaxConfig = SyntaxConfig()
     """Drop files that do not parse."""
+    index: bool = True
+    """Write the signatures of the files that stay, some 1.1 kB each, for ``treespan similar``."""
 
     @model_validator(mode="after")
     def _near_needs_exact(self) -> Self:

@@ -6,7 +6,7 @@ duplicate file. Once the decisions are stored, a run that is resumed starts behi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.exact_dedup import Key, choose_exact
-from treespan.jobs.curate.links import find_links
+from treespan.jobs.curate.links import Links, find_links
 from treespan.jobs.curate.near_dedup import choose_near, components
+from treespan.jobs.curate.repositories import decide_repositories
 from treespan.jobs.curate.scratch import DROPS, PARTITION_SHIFT, ROW_MASK
 from treespan.jobs.curate.verify import verify_pairs
 from treespan.platform.partitions import Receipt
@@ -29,12 +30,14 @@ DONE = "drops/done.json"
 
 def decide_duplicates(
     context: Context, screened: Sequence[Receipt], config: CurateConfig
-) -> dict[str, Any]:
-    """Write ``work/drops/part-*.arrow`` for every partition; returns what was counted."""
+) -> Receipt:
+    """Write ``work/drops/part-*.arrow``, ``work/gone/part-*.arrow`` and ``repositories.arrow``.
+
+    Counts ``near_dedup`` and ``repository_rules``.
+    """
     store, work = context.store, context.work
     if store.exists(f"{work}/{DONE}"):
-        counts: dict[str, Any] = store.read_json(f"{work}/{DONE}")
-        return counts
+        return Receipt.from_dict(store.read_json(f"{work}/{DONE}"))
     partitions = len(screened)
     rows = sum(receipt.counts["meetings"] for receipt in screened)
     # An empty table would give Ray Data a block without columns.
@@ -43,40 +46,46 @@ def decide_duplicates(
         for partition, receipt in enumerate(screened)
         if receipt.counts["meetings"]
     ]
-    drops: dict[int, dict[str, Any]] = {}
-    counts = {"candidate_pairs": 0, "similar_pairs": 0, "clusters": 0, "pairs_left_out": 0}
-    if rows:
-        threshold = config.near_dedup.threshold
-        links = find_links(store, tables, rows, threshold)
-        similar = verify_pairs(context, links.candidates, threshold)
-        pairs = np.array(list(similar), dtype=np.uint64).reshape(-1, 2)
-        refs = np.unique(np.concatenate([links.exact.ravel(), pairs.ravel()]))
-        keys = read_keys(store, work, refs)
-        drops = decide(links.exact, similar, keys)
-        counts = {
-            "candidate_pairs": len(links.candidates),
-            "similar_pairs": len(pairs),
-            "clusters": len(np.unique(components(pairs)[1])),
-            "pairs_left_out": links.skipped,
-        }
+    threshold = config.near_dedup.threshold
+    links = find_links(store, tables, rows, threshold) if rows else Links()
+    similar = verify_pairs(context, links.candidates, threshold)
+    pairs = np.array(list(similar), dtype=np.uint64).reshape(-1, 2)
+    refs = np.unique(np.concatenate([links.exact.ravel(), pairs.ravel()]))
+    keys = read_keys(store, work, refs)
+    copies = (keys[int(ref)] for ref in np.unique(links.exact))
+    verdicts, judged = decide_repositories(store, context.folder, work, partitions, copies, config)
+    drops = decide(links.exact, similar, keys, verdicts.gone) if config.exact_dedup else {}
     write_drops(store, work, partitions, drops)
-    store.write_json(f"{work}/{DONE}", counts)
-    return counts
+    near = {
+        "candidate_pairs": len(links.candidates),
+        "similar_pairs": len(pairs),
+        "clusters": len(np.unique(components(pairs)[1])),
+        "pairs_left_out": links.skipped,
+    }
+    receipt = Receipt(judged.files, {"near_dedup": near, "repository_rules": judged.counts})
+    store.write_json(f"{work}/{DONE}", receipt.to_dict())
+    return receipt
 
 
 def decide(
-    exact: NDArray[np.uint64], similar: Mapping[tuple[int, int], float], keys: Mapping[int, Key]
+    exact: NDArray[np.uint64],
+    similar: Mapping[tuple[int, int], float],
+    keys: Mapping[int, Key],
+    gone: Container[str] = (),
 ) -> dict[int, dict[str, Any]]:
     """Dropped ref -> its rule, the id of the file that stays, and the similarity to that.
 
     Exact duplicates go first; then the one that stays of each group takes the group's place among
     the near duplicates. (It may go there, so an exact duplicate may name a file that is dropped
-    too: the ledger has a row for each.)
+    too: the ledger has a row for each.) Files of the repositories ``gone`` neither win nor lose:
+    they are dropped with their repository, and nothing may be dropped for their sake.
     """
-    copies, winners = choose_exact(((int(a), int(b)) for a, b in exact), keys)
-    pairs = {
-        (winners.get(a, a), winners.get(b, b)): similarity for (a, b), similarity in similar.items()
-    }
+    copies, winners = choose_exact(((int(a), int(b)) for a, b in exact), keys, gone)
+    pairs = {}
+    for ends, similarity in similar.items():
+        a, b = (winners.get(ref, ref) for ref in ends)
+        if keys[a].repo not in gone and keys[b].repo not in gone:
+            pairs[a, b] = similarity
     near = choose_near(pairs, keys)
     drops = {
         ref: {"rule": "exact-duplicate", "matched_id": keys[stays].file_id, "similarity": 1.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +52,14 @@ def exact_links(contents: NDArray[np.uint64], refs: NDArray[np.uint64]) -> NDArr
 
 
 def choose_exact(
-    links: Iterable[tuple[int, int]], keys: Mapping[int, Key]
+    links: Iterable[tuple[int, int]], keys: Mapping[int, Key], gone: Container[str] = ()
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Decide among files of equal bytes.
 
     Returns what is dropped (ref -> the ref that stays), and for each least ref of a group, by which
     near-duplicate detection knows the group, the ref that stays. Links come from 64 bits of the
-    hash; here the whole hash decides.
+    hash; here the whole hash decides. Files of the repositories ``gone`` take no part; a group of
+    nothing else has no winner.
     """
     groups: dict[str, set[int]] = {}
     for a, b in links:
@@ -67,7 +68,9 @@ def choose_exact(
     dropped: dict[int, int] = {}
     winners: dict[int, int] = {}
     for group in groups.values():
-        stays = min(group, key=lambda ref: keys[ref].rank)
-        winners[min(group)] = stays
-        dropped.update((ref, stays) for ref in group if ref != stays)
+        alive = [ref for ref in group if keys[ref].repo not in gone]
+        if alive:
+            stays = min(alive, key=lambda ref: keys[ref].rank)
+            winners[min(group)] = stays
+            dropped.update((ref, stays) for ref in alive if ref != stays)
     return dropped, winners

@@ -1,14 +1,18 @@
-"""Second pass over a partition: leave out duplicates, check syntax, write files and ledger."""
+"""Second pass over a partition: leave out whole repositories and duplicates, check syntax, write
+files, their index and the ledger.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.curate.index import write_index
 from treespan.jobs.curate.parse_guard import ParseGuard, check_syntax
+from treespan.jobs.curate.repositories import GATES, Gone, read_gone
 from treespan.jobs.curate.scratch import ROW_MASK
 from treespan.jobs.curate.screen import STEP, decide_by
 from treespan.platform.ledger import Decision, decide, funnel_of
@@ -24,6 +28,7 @@ class Publish:
         self,
         keys: dict[int, dict[str, Any]],
         drops: dict[int, dict[str, Any]],
+        gone: Mapping[str, Gone],
         guard: ParseGuard,
         config: CurateConfig,
     ) -> None:
@@ -33,6 +38,7 @@ class Publish:
         self.bytes = 0
         self._keys = keys
         self._drops = drops
+        self._gone = gone
         self._guard = guard
         self._config = config
         self._next_row = 0
@@ -58,6 +64,10 @@ class Publish:
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=FILES)
 
     def _stays(self, key: dict[str, Any], content: pa.Scalar) -> bool:
+        gone = self._gone.get(key["repo"])
+        if gone is not None:
+            self.decisions.append(decide_gone(gone, key))
+            return False
         drop = self._drops.get(key["ref"] & ROW_MASK)
         if drop is not None:
             self.decisions.append(_decide_duplicate(key, drop, self._config))
@@ -77,8 +87,9 @@ def publish_partition(
         row["ref"] & ROW_MASK: row for row in store.read_table(f"{work}/keys/{part}").to_pylist()
     }
     drops = {row["row"]: row for row in store.read_table(f"{work}/drops/{part}").to_pylist()}
+    gone = read_gone(store, work, partition)
     with ParseGuard(config.syntax.timeout_s) as guard:
-        publish = Publish(keys, drops, guard, config)
+        publish = Publish(keys, drops, gone, guard, config)
 
         def kept_batches() -> Iterator[pa.RecordBatch]:
             with store.open_table(files) as reader:
@@ -88,7 +99,12 @@ def publish_partition(
                         yield batch
 
         written = store.write_table(f"{folder}/files/{part}", FILES, kept_batches())
-    screened = store.read_table(f"{work}/ledger/{part}").to_pylist()
+    entries = [written]
+    if config.index:
+        entries.append(write_index(store, written.path, f"{folder}/index/{part}"))
+    screened = [
+        gone_first(row, gone) for row in store.read_table(f"{work}/ledger/{part}").to_pylist()
+    ]
     decisions = sorted([*screened, *publish.decisions], key=lambda row: (row["repo"], row["path"]))
     ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, batches(LEDGER, decisions))
     counts = {
@@ -97,7 +113,28 @@ def publish_partition(
         "repositories": len(publish.repositories),
         "funnel": funnel_of(decisions, publish.languages),
     }
-    return Receipt([written, ledger], counts)
+    return Receipt([*entries, ledger], counts)
+
+
+def gone_first(decision: Decision, gone: Mapping[str, Gone]) -> Decision:
+    """``decision``, or that on the whole repository where it comes before the rule on the file."""
+    repository = gone.get(decision["repo"])
+    if repository is None or decision["rule"] in GATES:
+        return decision
+    return decide_gone(repository, decision)
+
+
+def decide_gone(gone: Gone, file: Mapping[str, Any]) -> Decision:
+    """The ledger row of a file that goes with its repository."""
+    return decide(
+        file,
+        step=STEP,
+        rule=gone.rule,
+        value=gone.value,
+        threshold=gone.threshold,
+        detail=gone.detail,
+        similarity=gone.similarity,
+    )
 
 
 def _decide_duplicate(key: dict[str, Any], drop: dict[str, Any], config: CurateConfig) -> Decision:

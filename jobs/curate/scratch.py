@@ -58,6 +58,32 @@ DROPS = pa.schema(
 """One row is a duplicate of the partition that the table is named after."""
 
 
+SURVEY = pa.schema(
+    [
+        ("repo", pa.string()),
+        ("stars", pa.int64()),
+        ("commits", pa.int64()),
+        ("test_files", pa.int64()),
+        ("files", pa.int64()),  # that passed the gates: language and licence
+        ("bytes", pa.int64()),
+        ("contents", pa.int64()),  # distinct ones of files that passed the rules as well
+    ]
+)
+"""One row is a repository of which files passed the gates, in the order of names."""
+
+GONE = pa.schema(
+    [
+        ("repo", pa.string()),
+        ("rule", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("detail", pa.string()),
+        ("similarity", pa.float64()),
+    ]
+)
+"""One row is a dropped repository of the partition that the table is named after."""
+
+
 def make_ref(partition: int, row: int) -> int:
     """The ref of a row of a partition."""
     return partition << 32 | row

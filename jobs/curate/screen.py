@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from treespan.jobs.curate.config import CurateConfig, NearDedupConfig
 from treespan.jobs.curate.licences import UNKNOWN
+from treespan.jobs.curate.repositories import GATES, Survey
 from treespan.jobs.curate.rules import Candidate, Verdict, judge, rules_of
-from treespan.jobs.curate.scratch import KEYS, MEETINGS, SHINGLES, make_ref
+from treespan.jobs.curate.scratch import KEYS, MEETINGS, SHINGLES, SURVEY, make_ref
 from treespan.jobs.curate.shingles import shingles
 from treespan.jobs.curate.signature import band_keys, signature
 from treespan.platform.language import detect_language
@@ -32,6 +33,7 @@ READ_COLUMNS = [
     "size",
     "licence",
     "stars",
+    "commits",
     "test_files",
     "source",
 ]
@@ -59,6 +61,7 @@ class Screen:
         self.bytes = 0
         self._rules = rules_of(config)
         self._seen: set[str] = set()
+        self.survey = Survey()
 
     def screen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Screen the next rows of ``FILES``; returns the ``SHINGLES`` of those that pass."""
@@ -73,6 +76,8 @@ class Screen:
             self.bytes += row["size"]
             file = Candidate(row["path"], row["language"], row["licence"], row["source"], content)
             verdict = judge(file, self._rules)
+            if verdict is None or verdict.rule not in GATES:
+                self.survey.add(row)
             if verdict is not None:
                 self.decisions.append(decide_by(verdict, row))
                 continue
@@ -88,7 +93,8 @@ class Screen:
 
     def all_meetings(self) -> Iterator[pa.RecordBatch]:
         """Every file with its content, if copies are looked for, and the bands of all batches."""
-        if self.config.exact_dedup and self.keys:
+        wanted = self.config.exact_dedup or self.config.repository_dedup.enabled
+        if wanted and self.keys:
             contents = content_keys([key["sha256"] for key in self.keys])
             refs = np.array([key["ref"] for key in self.keys], dtype=np.uint64)
             yield _meeting_batch(contents, contents, np.zeros(len(refs), np.uint32), refs, True)
@@ -111,6 +117,8 @@ def screen_partition(
     store.write_table(f"{work}/meetings/{part}", MEETINGS, screen.all_meetings())
     store.write_table(f"{work}/keys/{part}", KEYS, batches(KEYS, screen.keys))
     store.write_table(f"{work}/ledger/{part}", LEDGER, batches(LEDGER, screen.decisions))
+    survey = screen.survey.rows(screen.keys)
+    store.write_table(f"{work}/survey/{part}", SURVEY, batches(SURVEY, survey))
     meetings = sum(batch.num_rows for batch in screen.all_meetings())
     counts = {"files": screen.files, "bytes": screen.bytes, "meetings": meetings}
     return Receipt([], counts)

@@ -31,6 +31,11 @@ def _parameters() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 _A, _B = _parameters()
 
 
+def seeds() -> NDArray[np.uint32]:
+    """The parameters of all permutations: uint32 [2, 256]. An index keeps a hash of them."""
+    return np.stack([_A, _B])
+
+
 def signature(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """The MinHash of a set of 64-bit hashes: uint32 [256].
 

@@ -1,4 +1,4 @@
-"""The curate step: screen every partition, decide on duplicates, publish every partition."""
+"""The curate step: screen every partition, decide on repositories and duplicates, publish every partition."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from treespan.platform.steps import Context, Result, Step
 _RULES_IN_ORDER = (
     "language",
     "licence",
+    "repository-duplicate",
+    "ranking",
     "minified",
     "vendored",
     "generated",
@@ -34,15 +36,19 @@ _RULES_IN_ORDER = (
 _FIXES = {
     "language": "Widen languages or kinds",
     "licence": "Set unknown_licence: keep, or extend add_licences",
+    "repository-duplicate": "Raise repository_dedup.threshold",
+    "ranking": "Lower ranking.drop_share",
     "syntax": "Raise syntax.max_error_ratio",
 }
 
 
 def make_step(config: CurateConfig) -> Step:
-    """Ingest's files to curated ``files/part-*.arrow`` and ``ledger/part-*.arrow``."""
+    """Ingest's files to curated ``files/``, ``index/`` and ``ledger/part-*.arrow``, and the table
+    ``repositories.arrow``.
+    """
     return Step(
         name=STEP,
-        version=1,
+        version=2,
         params=config.to_dict(),
         run=partial(run, config),
         inputs=("ingest",),
@@ -61,7 +67,7 @@ def run(config: CurateConfig, context: Context) -> Result:
         return publish_partition(store, tables[partition], folder, work, partition, config)
 
     screened = map_partitions(context, "screen", screen, len(tables))
-    duplicates = decide_duplicates(context, screened, config)
+    decided = decide_duplicates(context, screened, config)
     published = map_partitions(context, "publish", publish, len(tables))
     counts = {
         "input_files": _total(screened, "files"),
@@ -69,12 +75,12 @@ def run(config: CurateConfig, context: Context) -> Result:
         "output_files": _total(published, "files"),
         "output_bytes": _total(published, "bytes"),
         "repositories": _total(published, "repositories"),
-        "near_dedup": duplicates,
+        **decided.counts,
         "funnel": merge_funnels((r.counts["funnel"] for r in published), _RULES_IN_ORDER),
     }
     if not counts["output_files"]:
         raise nothing_left(counts)
-    return Result(files_of(published), counts)
+    return Result(files_of([decided, *published]), counts)
 
 
 def nothing_left(counts: Mapping[str, Any]) -> UserError:

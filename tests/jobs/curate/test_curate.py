@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.curate.similar import search
 from treespan.jobs.curate.step import make_step as make_curate
 from treespan.jobs.curate.step import nothing_left
 from treespan.jobs.ingest.config import IngestConfig
@@ -23,7 +24,7 @@ def code(seed: int, lines: int = 60) -> str:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Three repositories in which every rule finds one file."""
+    """Repositories in which every rule finds one file; one is a fork of another."""
     files = {
         "good/LICENSE": "SPDX-License-Identifier: MIT\n",
         "good/main.py": code(1),
@@ -42,6 +43,11 @@ def corpus(tmp_path: Path) -> Path:
         "near/main.py": code(1).replace("call_1(7,", "changed(7,"),
         "near/fine.py": code(7),
         "unknown/main.py": code(8),
+        "lib/LICENSE": "SPDX-License-Identifier: MIT\n",
+        **{f"lib/m{i}.py": code(10 + i) for i in range(6)},
+        "lib-fork/LICENSE": "SPDX-License-Identifier: MIT\n",
+        **{f"lib-fork/m{i}.py": code(10 + i) for i in range(5)},
+        "lib-fork/app.min.js": "let x = 1; let y = 2; let z = 3\n",
     }
     root = tmp_path / "corpus"
     for name, text in files.items():
@@ -105,6 +111,7 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
         ("good", "main.py"),
         ("good", "tests/test_main.py"),
         ("near", "fine.py"),
+        *(("lib", f"m{i}.py") for i in range(6)),
     }
     assert {row["language"] for row in rows} == {"Python"}
     (near,) = read_decisions(store, output.folder, "near", "main.py")
@@ -112,8 +119,23 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
     assert 0.85 <= near["similarity"] < 1.0
     assert (near["value"], near["threshold"]) == (near["similarity"], 0.85)
     counts = output.counts
-    assert (counts["input_files"], counts["output_files"], counts["repositories"]) == (17, 3, 2)
-    assert sum(sum(by.values()) for by in counts["funnel"].values()) == 17
+    assert (counts["input_files"], counts["output_files"], counts["repositories"]) == (31, 9, 3)
+    assert sum(sum(by.values()) for by in counts["funnel"].values()) == 31
+    assert list(counts["funnel"])[:4] == ["language", "licence", "repository-duplicate", "minified"]
+    assert counts["repository_rules"]["duplicates"] == 1
+    assert {rule_of("lib-fork", path) for path in ("m0.py", "app.min.js")} == {
+        "repository-duplicate"
+    }
+    table = store.read_table(f"{output.folder}/repositories.arrow").to_pylist()
+    assert {row["repo"]: row["dropped"] for row in table} == {
+        "good": "",
+        "lib": "",
+        "lib-fork": "repository-duplicate",
+        "near": "",
+    }
+    (best,) = search(store, output.files("index"), code(12).replace("(7,", "(x,").encode(), 1)
+    assert (best.repo, best.path) == ("lib", "m2.py")
+    assert 0.9 < best.similarity < 1
     again = curate(corpus, Store(str(tmp_path / "two")))
     assert again.digest == output.digest
     assert again.counts == counts
@@ -123,7 +145,7 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
 def test_nothing_left_is_an_error_with_a_way_out(
     corpus: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
-    with pytest.raises(UserError, match=r"no file is left after curation: language took 17 of 17"):
+    with pytest.raises(UserError, match=r"no file is left after curation: language took 31 of 31"):
         curate(corpus, Store(str(tmp_path / "store")), languages=["Zig"])
 
 
