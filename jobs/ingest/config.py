@@ -51,8 +51,30 @@ class PythonEnvironmentSource(Config):
     """Globs of normalised distribution names to leave out; they beat ``include``."""
 
 
+class ArchiveSource(Config):
+    """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
+
+    kind: Literal["archive"] = "archive"
+    path: str = Field(min_length=1)
+    """The archive, or with ``each_file`` a folder of them; local (``~`` is expanded) or a URI."""
+    each_file: bool = False
+    """Every archive below the folder, at any depth, is a repository; other files are ignored."""
+    repo: str | None = Field(default=None, min_length=1)
+    """Name of the repository; the file's name without version and suffix if not given."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+    max_unpacked_bytes: int = Field(default=2 << 30, ge=1)
+    """An archive that unpacks to more is refused as a bomb."""
+    max_members: int = Field(default=200_000, ge=1)
+    """An archive with more members is refused as a bomb."""
+    max_ratio: float = Field(default=200.0, gt=1)
+    """An archive that unpacks to more than so many times its size is refused as a bomb, if it
+    unpacks to 16 MiB at least (ours: source code stays below 20, a tar of tiny files below 100)."""
+
+
 Source = Annotated[
-    DirectorySource | GitSource | PythonEnvironmentSource, Field(discriminator="kind")
+    DirectorySource | GitSource | PythonEnvironmentSource | ArchiveSource,
+    Field(discriminator="kind"),
 ]
 
 

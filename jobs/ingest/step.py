@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from treespan.jobs.ingest.archive import list_archives
 from treespan.jobs.ingest.config import (
+    ArchiveSource,
     DirectorySource,
     GitSource,
     IngestConfig,
     PythonEnvironmentSource,
+    Source,
 )
 from treespan.jobs.ingest.directory import list_directory
 from treespan.jobs.ingest.git import list_git
@@ -46,7 +49,7 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
     """All repositories of all sources, sorted by name. Raises ``UserError`` if two share one."""
     found: dict[str, Repository] = {}
     for source in config.sources:
-        for repository in _list(source):
+        for repository in _list(source, config):
             other = found.setdefault(repository.name, repository)
             if other is not repository:
                 raise UserError(
@@ -57,14 +60,16 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
     return [found[name] for name in sorted(found)]
 
 
-def _list(
-    source: DirectorySource | GitSource | PythonEnvironmentSource,
-) -> Sequence[Repository]:
-    if isinstance(source, DirectorySource):
-        return list_directory(source)
-    if isinstance(source, GitSource):
-        return list_git(source)
-    return list_python_environment(source)
+def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
+    match source:
+        case DirectorySource():
+            return list_directory(source)
+        case GitSource():
+            return list_git(source)
+        case PythonEnvironmentSource():
+            return list_python_environment(source)
+        case ArchiveSource():
+            return list_archives(source, config.max_file_bytes)
 
 
 def run(config: IngestConfig, context: Context) -> Result:
