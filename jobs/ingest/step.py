@@ -14,12 +14,14 @@ from treespan.jobs.ingest.config import (
     IngestConfig,
     PythonEnvironmentSource,
     Source,
+    TableSource,
 )
 from treespan.jobs.ingest.directory import list_directory
 from treespan.jobs.ingest.git import list_git
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
 from treespan.jobs.ingest.repository import Repository
+from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
 from treespan.platform.ledger import Decision, funnel_of, merge_funnels
@@ -70,6 +72,8 @@ def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
             return list_python_environment(source)
         case ArchiveSource():
             return list_archives(source, config.max_file_bytes)
+        case TableSource():
+            return list_table(source, config.partitions, config.max_file_bytes)
 
 
 def run(config: IngestConfig, context: Context) -> Result:
