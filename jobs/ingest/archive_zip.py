@@ -14,6 +14,11 @@ from treespan.jobs.ingest.repository import Entry, RefusedError, unread
 DIRECTORY_BYTES_PER_MEMBER = 512
 """Room for a long name (ours): the directory is read whole before its members can be counted."""
 
+PIECE_BYTES = 64 << 10
+
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What source archives use. zipfile's bzip2 and LZMA cannot be made to unpack piece by piece."""
+
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 
@@ -47,12 +52,19 @@ def _entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, rule: s
         return unread(path, "device-file", size=size)
     if member.flag_bits & _ENCRYPTED:
         return unread(path, "archive-encrypted", size=size)
+    if member.compress_type not in _METHODS:
+        return unread(path, "unreadable", f"zip method {member.compress_type}", size)
     return Entry(path, _reader(archive, member), size)
 
 
 def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
-        data = archive.read(member)
+        pieces = []
+        # Asked for all at once, zipfile unpacks all there is and only then looks at the size.
+        with archive.open(member) as stream:
+            while piece := stream.read(PIECE_BYTES):
+                pieces.append(piece)
+        data = b"".join(pieces)
         if len(data) != member.file_size:
             raise zipfile.BadZipFile("the member is shorter than the directory says")
         return data

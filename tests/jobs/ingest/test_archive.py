@@ -4,6 +4,7 @@ import io
 import lzma
 import stat
 import tarfile
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -308,6 +309,19 @@ def test_a_member_that_lies_about_its_size_is_told(read: Ingest) -> None:
     rows, decisions = read(bytes(data), "a.zip")
     assert [row["path"] for row in rows] == ["b.py"]
     assert rules(decisions) == {"a.py": "unreadable"}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_lying_bomb_is_not_unpacked(method: int, read: Ingest) -> None:
+    data = bytearray(zip_of({"a.py": bytes(64 << 20), "b.py": b"y\n"}, method))
+    place = data.index(b"PK\x01\x02") + 24
+    data[place : place + 4] = (10).to_bytes(4, "little")
+    tracemalloc.start()
+    _, decisions = read(bytes(data), "a.zip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rules(decisions)["a.py"] == "unreadable"
+    assert peak < 4 << 20
 
 
 def test_large_files_are_listed_and_not_held(read: Ingest) -> None:
