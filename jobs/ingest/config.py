@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from treespan.platform.config import Config
 
@@ -51,8 +51,82 @@ class PythonEnvironmentSource(Config):
     """Globs of normalised distribution names to leave out; they beat ``include``."""
 
 
+class ArchiveSource(Config):
+    """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
+
+    kind: Literal["archive"] = "archive"
+    path: str = Field(min_length=1)
+    """The archive, or with ``each_file`` a folder of them; local (``~`` is expanded) or a URI."""
+    each_file: bool = False
+    """Every archive below the folder, at any depth, is a repository; other files are ignored."""
+    repo: str | None = Field(default=None, min_length=1)
+    """Name of the repository; the file's name without version and suffix if not given."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+    max_unpacked_bytes: int = Field(default=2 << 30, ge=1)
+    """An archive that unpacks to more is refused as a bomb."""
+    max_members: int = Field(default=200_000, ge=1)
+    """An archive with more members is refused as a bomb."""
+    max_ratio: float = Field(default=200.0, gt=1)
+    """An archive that unpacks to more than so many times its size is refused as a bomb, if it
+    unpacks to 16 MiB at least (ours: source code stays below 20, a tar of tiny files below 100)."""
+
+
+class ColumnNames(Config):
+    """Which column of a table holds what; what is not given is as the layout has it."""
+
+    repo: str | None = None
+    """The repository's name: rows are grouped by it."""
+    path: str | None = None
+    """The file's path within the repository."""
+    content: str | None = None
+    """The text, or its bytes."""
+    licence: str | None = None
+    """An SPDX name or expression, or a list of them, which then all hold."""
+    stars: str | None = None
+    """Stars of the repository; the largest value of its rows counts."""
+    commit: str | None = None
+    """Commit of the repository."""
+    blob_id: str | None = None
+    """What names the file in ``content_store``."""
+    encoding: str | None = None
+    """Encoding of the bytes in ``content_store``; UTF-8 if there is none."""
+    bytes: str | None = None
+    """Size of the file in ``content_store``: too large a file is not fetched."""
+
+
+class TableSource(Config):
+    """Parquet or JSON lines with a file per row, grouped into repositories by a column."""
+
+    kind: Literal["table"] = "table"
+    path: str = Field(min_length=1)
+    """A file, a folder (``.parquet``, ``.jsonl``, also ``.gz`` and ``.zst``) or a glob in the last
+    part; local (``~`` is expanded) or a URI."""
+    layout: Literal["plain", "the-stack-v1", "the-stack-v2"] = "plain"
+    """Names of the columns; ``plain``: repo, path, content and, if there, licence, stars, commit."""
+    columns: ColumnNames = ColumnNames()
+    """Columns that are named differently from the layout."""
+    content_store: str | None = None
+    """Where the contents are if not in the table: a folder or URI with ``{blob_id}`` in it, such as
+    ``s3://softwareheritage/content/{blob_id}?region=us-east-1``."""
+    content_compression: Literal["none", "gzip"] = "gzip"
+    """How files in ``content_store`` are compressed; Software Heritage's are, with gzip."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+    window_bytes: int = Field(default=256 << 20, ge=1)
+    """Text of repositories that a worker holds at once. A table that is not sorted by repository is
+    read once per window: give a larger one for larger tables."""
+
+    @model_validator(mode="after")
+    def _store_has_a_place_for_the_id(self) -> TableSource:
+        if self.content_store is not None and "{blob_id}" not in self.content_store:
+            raise ValueError("content_store must contain {blob_id}")
+        return self
+
+
 Source = Annotated[
-    DirectorySource | GitSource | PythonEnvironmentSource, Field(discriminator="kind")
+    DirectorySource | GitSource | PythonEnvironmentSource | ArchiveSource | TableSource,
+    Field(discriminator="kind"),
 ]
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.decode import Undecodable, decode, is_binary_name
 from treespan.jobs.ingest.detect_licence import licence_of_file
-from treespan.jobs.ingest.repository import Entry, Repository, Snapshot
+from treespan.jobs.ingest.repository import Entry, RefusedError, Repository, Snapshot
 from treespan.platform.draws import hash64
 from treespan.platform.ledger import Decision, decide
 
@@ -33,11 +33,24 @@ def read_repository(
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``FILES`` in the order of paths; what is not read is appended to ``decisions``.
 
-    A repository that cannot be opened gives no row and one decision, ``repository-error``.
+    A repository that cannot be opened gives no row and one decision, ``repository-error``, or the
+    rule that refused it.
     """
     try:
         opened = repository.open()
         snapshot = opened.__enter__()
+    except RefusedError as error:
+        decisions.append(
+            _decide(
+                repository.name,
+                "",
+                error.rule,
+                value=error.value,
+                threshold=error.threshold,
+                detail=error.detail,
+            )
+        )
+        return
     except Exception as error:  # noqa: BLE001 - one bad repository must not stop the job
         cause = f"{type(error).__name__}: {error}"
         decisions.append(_decide(repository.name, "", "repository-error", detail=cause))
@@ -69,18 +82,18 @@ def _read_entries(
         if isinstance(text, Undecodable):
             reject(text.rule, size=len(data), detail=text.detail)
             continue
-        stated = "" if snapshot.licence_is_final else licence_of_file(text)
+        stated = "" if snapshot.licence_is_final else licence_of_file(text) or entry.licence
         yield {
             "file_id": file_id(repository.name, entry.path),
             "repo": repository.name,
-            "commit": repository.commit,
+            "commit": snapshot.commit or repository.commit,
             "path": entry.path,
             "language": "",
             "content": text,
             "sha256": hashlib.sha256(data).hexdigest(),
             "size": len(data),
             "licence": stated or snapshot.licence,
-            "stars": -1,
+            "stars": snapshot.stars,
             "commits": snapshot.commits,
             "test_files": test_files,
             "source": repository.source,

@@ -23,6 +23,8 @@ class Entry:
     """The ledger rule that keeps the file from being read (``symlink``), or empty."""
     detail: str = ""
     """More on ``skip``."""
+    licence: str = ""
+    """SPDX expression that the source states for this file (a table's column), or empty."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ class Snapshot:
     licence_is_final: bool = False
     """The licence was given by the user: what single files say does not count."""
     commits: int = -1
+    stars: int = -1
+    commit: str = ""
+    """What ``Repository.commit`` says, where only opening tells."""
+
+
+class RefusedError(Exception):
+    """A repository that is not read, by a rule of its own rather than because it is broken."""
+
+    def __init__(self, rule: str, detail: str, value: float, threshold: float) -> None:
+        super().__init__(f"{detail}: {value:g}, allowed {threshold:g}")
+        self.rule = rule
+        self.detail = detail
+        self.value = value
+        self.threshold = threshold
 
 
 class Repository(Protocol):

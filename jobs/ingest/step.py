@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from treespan.jobs.ingest.archive import list_archives
 from treespan.jobs.ingest.config import (
+    ArchiveSource,
     DirectorySource,
     GitSource,
     IngestConfig,
     PythonEnvironmentSource,
+    Source,
+    TableSource,
 )
 from treespan.jobs.ingest.directory import list_directory
 from treespan.jobs.ingest.git import list_git
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
 from treespan.jobs.ingest.repository import Repository
+from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
 from treespan.platform.ledger import Decision, funnel_of, merge_funnels
@@ -46,7 +51,7 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
     """All repositories of all sources, sorted by name. Raises ``UserError`` if two share one."""
     found: dict[str, Repository] = {}
     for source in config.sources:
-        for repository in _list(source):
+        for repository in _list(source, config):
             other = found.setdefault(repository.name, repository)
             if other is not repository:
                 raise UserError(
@@ -57,14 +62,18 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
     return [found[name] for name in sorted(found)]
 
 
-def _list(
-    source: DirectorySource | GitSource | PythonEnvironmentSource,
-) -> Sequence[Repository]:
-    if isinstance(source, DirectorySource):
-        return list_directory(source)
-    if isinstance(source, GitSource):
-        return list_git(source)
-    return list_python_environment(source)
+def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
+    match source:
+        case DirectorySource():
+            return list_directory(source)
+        case GitSource():
+            return list_git(source)
+        case PythonEnvironmentSource():
+            return list_python_environment(source)
+        case ArchiveSource():
+            return list_archives(source, config.max_file_bytes)
+        case TableSource():
+            return list_table(source, config.partitions, config.max_file_bytes)
 
 
 def run(config: IngestConfig, context: Context) -> Result:

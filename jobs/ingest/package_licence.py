@@ -1,0 +1,122 @@
+"""The licence that a package states in its metadata, read from its files without installing it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import Distribution, PackagePath
+from os import PathLike
+from typing import Any
+
+from treespan.jobs.ingest.detect_licence import NO_ASSERTION, identify, joined, normalise
+from treespan.jobs.ingest.python_environment import licence_of
+from treespan.jobs.ingest.repository import Entry
+
+MAX_METADATA_BYTES = 1_000_000
+"""Longer metadata is not read (ours)."""
+
+_WHEEL = re.compile(r"[^/]+\.(dist-info|egg-info)/(METADATA|PKG-INFO)")
+_COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+_PARAGRAPH_LICENCE = re.compile(r"^License:[ \t]*(\S[^\n]*)$", re.MULTILINE)
+
+DEBIAN_NAMES = {
+    "expat": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "bsd-2-clause": "BSD-2-Clause",
+    "artistic": "Artistic-1.0",
+    "gpl-1+": "GPL-1.0-or-later",
+    "gpl-2": "GPL-2.0-only",
+    "gpl-2+": "GPL-2.0-or-later",
+    "gpl-3": "GPL-3.0-only",
+    "gpl-3+": "GPL-3.0-or-later",
+    "lgpl-2": "LGPL-2.0-only",
+    "lgpl-2+": "LGPL-2.0-or-later",
+    "lgpl-2.1": "LGPL-2.1-only",
+    "lgpl-2.1+": "LGPL-2.1-or-later",
+    "lgpl-3": "LGPL-3.0-only",
+    "lgpl-3+": "LGPL-3.0-or-later",
+    "public-domain": "LicenseRef-public-domain",
+}
+"""Short names of Debian's copyright format that are not SPDX's."""
+
+
+def licence_of_package(entries: Sequence[Entry]) -> str:
+    """SPDX expression from a package's metadata; empty if there is none or it tells nothing."""
+    readable = {entry.path: entry for entry in entries if not entry.skip}
+    for path in sorted(readable):
+        if path == "PKG-INFO" or _WHEEL.fullmatch(path):
+            return licence_of(_Packed(_text(readable[path]), readable))
+    if "package.json" in readable:
+        return licence_of_npm(_text(readable["package.json"]))
+    copyrights = sorted(filter(_COPYRIGHT.fullmatch, readable))
+    return joined(licence_of_debian(_text(readable[path])) for path in copyrights)
+
+
+def licence_of_npm(text: str) -> str:
+    """From package.json: ``license``, or the ``licenses`` of old packages, which are a choice."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    stated = fields.get("license", fields.get("licenses")) if isinstance(fields, dict) else None
+    listed = stated if isinstance(stated, list) else [stated]
+    names = [item.get("type") if isinstance(item, dict) else item for item in listed]
+    return normalise(" OR ".join(name for name in names if isinstance(name, str)))
+
+
+def licence_of_debian(text: str) -> str:
+    """From a copyright file: every licence of its paragraphs (DEP-5), else what the text is."""
+    if "copyright-format/1.0" not in text[:1000]:
+        return joined(identify(text))
+    stated = [line.strip() for line in _PARAGRAPH_LICENCE.findall(text)]
+    names = [normalise(DEBIAN_NAMES.get(name.lower(), name)) for name in stated]
+    return joined(names) if all(names) else NO_ASSERTION
+
+
+def _text(entry: Entry) -> str:
+    if entry.size is not None and entry.size > MAX_METADATA_BYTES:
+        return ""
+    try:
+        return entry.read().decode("utf-8", "replace")
+    except Exception:  # noqa: BLE001 - told in the ledger when the file itself is read
+        return ""
+
+
+class _Packed(Distribution):
+    """A distribution in an archive, so far as its licence goes."""
+
+    def __init__(self, metadata: str, entries: Mapping[str, Entry]) -> None:
+        self._metadata = metadata
+        self._entries = entries
+
+    def read_text(self, filename: str) -> str | None:
+        return self._metadata if filename == "METADATA" else None
+
+    @property
+    def files(self) -> list[PackagePath]:
+        """What lies in the metadata's folder: licence texts of the package itself."""
+        found = []
+        for path in self._entries:
+            if path.partition("/")[0].endswith((".dist-info", ".egg-info")):
+                file = PackagePath(path)
+                file.dist = self
+                found.append(file)
+        return found
+
+    def locate_file(self, path: str | PathLike[str]) -> Any:
+        return _PackedFile(_text(self._entries[str(path)]))
+
+
+class _PackedFile:
+    """As much of a ``pathlib.Path`` as ``PackagePath.read_text`` wants (it differs by Python)."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def open(self, *_: Any, **__: Any) -> io.StringIO:
+        return io.StringIO(self._text)
+
+    def read_text(self, *_: Any, **__: Any) -> str:
+        return self._text
