@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from treespan.platform.errors import find_user_error
+from treespan.platform.errors import UserError, find_user_error
 from treespan.platform.progress import Progress
 
 DEFAULT_STORE = "out"

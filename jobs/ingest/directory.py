@@ -12,7 +12,14 @@ from pathlib import Path
 
 from treespan.jobs.ingest.config import DirectorySource
 from treespan.jobs.ingest.detect_licence import licence_of_entries, normalise_given
-from treespan.jobs.ingest.repository import Entry, Snapshot, printable, reader, unread
+from treespan.jobs.ingest.repository import (
+    Entry,
+    Snapshot,
+    check_here,
+    printable,
+    reader,
+    unread,
+)
 from treespan.platform.errors import UserError
 
 IGNORED_FOLDERS = frozenset({".git", ".hg", ".svn", ".bzr", "__pycache__"})
@@ -47,6 +54,7 @@ class Directory:
 
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
+        check_here(self.origin, self.path)
         entries = list_entries(self.path)
         licence = self.licence or licence_of_entries(entries)
         yield Snapshot(entries, licence, licence_is_final=bool(self.licence))

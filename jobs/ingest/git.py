@@ -20,7 +20,7 @@ from dulwich.repo import Repo
 from treespan.jobs.ingest.config import GitSource
 from treespan.jobs.ingest.detect_licence import licence_of_entries, normalise_given
 from treespan.jobs.ingest.directory import existing_folder, subfolders
-from treespan.jobs.ingest.repository import Entry, Snapshot, printable, unread
+from treespan.jobs.ingest.repository import Entry, Snapshot, check_here, printable, unread
 from treespan.platform.errors import UserError
 
 MAX_COMMITS_COUNTED = 10_000
@@ -47,6 +47,7 @@ class GitRepository:
 
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
+        check_here(self.origin, self.path)
         with Repo(self.path) as repo:
             commit = parse_commit(repo, self.commit)
             entries = list(_entries(repo, commit))

@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from treespan.jobs.ingest.config import PythonEnvironmentSource
 from treespan.jobs.ingest.detect_licence import identify, is_licence_file, joined, normalise
 from treespan.jobs.ingest.directory import IGNORED_FOLDERS, entry_of, list_entries
-from treespan.jobs.ingest.repository import Snapshot
+from treespan.jobs.ingest.repository import NotHereError, Snapshot
 from treespan.platform.errors import UserError
 
 OWN_DISTRIBUTION = "treespan"
@@ -190,4 +190,7 @@ def _is_outside(file: PurePosixPath) -> bool:
 
 def _same_version(expected: str, here: str) -> None:
     if expected != here:
-        raise RuntimeError(f"version {here} is installed on the worker, {expected} on the driver")
+        raise NotHereError(
+            f"version {here} is installed on the node {platform.node()}, {expected} on the driver's.",
+            "Give all nodes the same environment.",
+        )

@@ -12,7 +12,7 @@ import pyarrow as pa
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.decode import Undecodable, decode, is_binary_name
 from treespan.jobs.ingest.detect_licence import licence_of_file
-from treespan.jobs.ingest.repository import Entry, RefusedError, Repository, Snapshot
+from treespan.jobs.ingest.repository import Entry, NotHereError, RefusedError, Repository, Snapshot
 from treespan.platform.draws import hash64
 from treespan.platform.ledger import Decision, decide
 
@@ -34,11 +34,13 @@ def read_repository(
     """Rows of ``FILES`` in the order of paths; what is not read is appended to ``decisions``.
 
     A repository that cannot be opened gives no row and one decision, ``repository-error``, or the
-    rule that refused it.
+    rule that refused it. Raises ``NotHereError`` if this node lacks what the driver has listed.
     """
     try:
         opened = repository.open()
         snapshot = opened.__enter__()
+    except NotHereError:
+        raise  # not the repository's fault, and a row in the ledger would hide what is missing
     except RefusedError as error:
         decisions.append(
             _decide(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from treespan.platform.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -105,3 +108,20 @@ def reader(path: str) -> Callable[[], bytes]:
             return stream.read()
 
     return read
+
+
+class NotHereError(UserError):
+    """A source that the driver has listed and this node has not got."""
+
+
+def check_here(origin: str, path: str) -> None:
+    """Raise ``NotHereError`` unless the folder that the driver has listed is on this node too.
+
+    Without this the files of a source that only the driver's node holds would be missing from the
+    corpus, and which of them would depend on where a task ran.
+    """
+    if not os.path.isdir(path):
+        raise NotHereError(
+            f"{origin} is not on the node {platform.node()}.",
+            "Put sources where every node finds them under the same path.",
+        )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.ingest.read import read_repository
 from treespan.jobs.ingest.step import fingerprint, list_repositories
 from treespan.platform.errors import UserError
 
@@ -97,13 +98,9 @@ def test_what_cannot_be_read_is_told(folder: Path, ingest: Callable[..., Any]) -
     assert "unreadable" in {row["rule"] for row in decisions}
 
 
-def test_a_repository_that_vanished_stops_nothing(
-    folder: Path, tmp_path: Path, ingest: Callable[..., Any]
-) -> None:
-    from treespan.jobs.ingest.directory import Directory
-    from treespan.jobs.ingest.read import read_repository
-
-    decisions: list[Any] = []
-    gone = Directory("gone", str(tmp_path / "gone"))
-    assert list(read_repository(gone, config(source(folder)), decisions)) == []
-    assert [row["rule"] for row in decisions] == ["unreadable"]
+def test_a_source_that_a_node_lacks_is_no_empty_repository(folder: Path, tmp_path: Path) -> None:
+    """Listed on one machine, read on another: the files would be missing without a word."""
+    (repository,) = list_repositories(config(source(folder)))
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is not on the node"):
+        list(read_repository(repository, config(source(folder)), []))
