@@ -41,8 +41,6 @@ def map_partitions(
     label: str,
     function: Callable[[int], Receipt],
     partitions: int,
-    *,
-    cpus: float = 1,
 ) -> list[Receipt]:
     """Run ``function`` on every partition with Ray Data; receipts in the order of partitions.
 
@@ -63,7 +61,7 @@ def map_partitions(
 
             items = [{"partition": p} for p in missing]
             todo = ray.data.from_items(items, override_num_blocks=len(items))
-            for row in map_rows(todo, apply, cpus=cpus):
+            for row in map_rows(todo, apply):
                 receipts[row["partition"]] = Receipt.from_dict(row["receipt"])
                 bar.advance()
     return [receipts[p] for p in range(partitions)]
@@ -72,8 +70,6 @@ def map_partitions(
 def map_rows(
     dataset: ray.data.Dataset,
     function: Callable[[dict[str, Any]], dict[str, Any]],
-    *,
-    cpus: float = 1,
 ) -> Iterator[dict[str, Any]]:
     """``function`` of every row, as rows are done; its results are JSON types.
 
@@ -90,7 +86,7 @@ def map_rows(
                 raise
             return {"result": "", "problem": mended.problem, "fix": mended.fix}
 
-    for row in dataset.map(apply, num_cpus=cpus).iter_rows():
+    for row in dataset.map(apply, num_cpus=1).iter_rows():
         if row["problem"]:
             raise UserError(row["problem"], row["fix"])
         result: dict[str, Any] = json.loads(row["result"])

@@ -114,13 +114,12 @@ def screen_partition(
                 yield screen.screen(reader.get_batch(index))
 
     store.write_table(f"{work}/shingles/{part}", SHINGLES, shingle_batches())
-    store.write_table(f"{work}/meetings/{part}", MEETINGS, screen.all_meetings())
+    meetings = store.write_table(f"{work}/meetings/{part}", MEETINGS, screen.all_meetings())
     store.write_table(f"{work}/keys/{part}", KEYS, batches(KEYS, screen.keys))
     store.write_table(f"{work}/ledger/{part}", LEDGER, batches(LEDGER, screen.decisions))
     survey = screen.survey.rows(screen.keys)
     store.write_table(f"{work}/survey/{part}", SURVEY, batches(SURVEY, survey))
-    meetings = sum(batch.num_rows for batch in screen.all_meetings())
-    counts = {"files": screen.files, "bytes": screen.bytes, "meetings": meetings}
+    counts = {"files": screen.files, "bytes": screen.bytes, "meetings": meetings.rows}
     return Receipt([], counts)
 
 

@@ -24,7 +24,7 @@ from treespan.jobs.evaluate.scoring import (
     unigram,
     unigram_losses,
 )
-from treespan.jobs.pack.step import load_renderer
+from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.model.checkpoint import load_checkpoint
 from treespan.model.fim_format import FimRenderer
 from treespan.model.transformer import Transformer, init_weights

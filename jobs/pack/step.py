@@ -11,13 +11,11 @@ import pyarrow as pa
 from treespan.jobs.pack.config import PackConfig
 from treespan.jobs.pack.rows import Chunk, best_fit, chunks_of, lay_out
 from treespan.jobs.pack.segments import FileText, SegmentBuilder
-from treespan.model.fim_format import FimFormat, FimRenderer
-from treespan.model.tokenizer import Tokenizer
-from treespan.platform.config import build
+from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.platform.errors import UserError
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.schemas import batches, part_name, shards
-from treespan.platform.steps import Context, Output, Result, Step
+from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import Store
 
 _ROWS_PER_BATCH = 64
@@ -32,14 +30,6 @@ def make_step(config: PackConfig, files_from: str = "curate") -> Step:
         inputs=(files_from, "sample", "tokenize"),
         run=lambda context: _run(context, config, files_from),
     )
-
-
-def load_renderer(tokenize: Output) -> FimRenderer:
-    """The renderer that the tokenizer step published."""
-    store, folder = tokenize.store, f"{tokenize.folder}/tokenizer"
-    tokenizer = Tokenizer(store.read_bytes(f"{folder}/tokenizer.json").decode())
-    values = store.read_json(f"{folder}/fim_format.json")
-    return FimRenderer(build(FimFormat, values, where="fim_format.json"), tokenizer)
 
 
 def _run(context: Context, config: PackConfig, files_from: str) -> Result:

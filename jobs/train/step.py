@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 import time
@@ -15,14 +14,12 @@ from ray import train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.loop import Worker
 from treespan.jobs.train.row_order import RowOrder
 from treespan.jobs.train.shard_reader import OBJECTIVES, ShardReader
 from treespan.model.checkpoint import save_checkpoint
-from treespan.model.fim_format import FimFormat
-from treespan.model.tokenizer import Tokenizer
-from treespan.platform.config import build
 from treespan.platform.progress_board import watched_board
 from treespan.platform.schemas import batches
 from treespan.platform.steps import Context, Output, Result, Step
@@ -69,7 +66,7 @@ def _run(context: Context, config: TrainConfig) -> Result:
                     "model_config": model_config,
                     "store": store,
                     "pack": pack,
-                    "tokenizer_folder": f"{context.inputs['tokenize'].folder}/tokenizer",
+                    "tokenize": context.inputs["tokenize"],
                     "folder": context.folder,
                     "exported": exported,
                     "board": board,
@@ -151,10 +148,7 @@ def _save(worker: Worker) -> None:
 def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> None:
     """Publish the checkpoint that serves, the losses, and last the list of both."""
     store, folder = job["store"], job["folder"]
-    tokenizer_folder = job["tokenizer_folder"]
-    tokenizer = Tokenizer(store.read_bytes(f"{tokenizer_folder}/tokenizer.json").decode())
-    values = store.read_json(f"{tokenizer_folder}/fim_format.json")
-    fim_format = build(FimFormat, values, where="fim_format.json")
+    renderer = load_renderer(job["tokenize"])
     history, config = worker.history, worker.config
     targets = sum(sum(record.target_counts) for record in history)
     counts = {
@@ -169,7 +163,12 @@ def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> Non
     with tempfile.TemporaryDirectory(prefix="treespan-export-") as temporary:
         provenance = {"train": config.decisive(), "counts": counts}
         save_checkpoint(
-            Path(temporary), worker.model_config, weights, tokenizer, fim_format, provenance
+            Path(temporary),
+            worker.model_config,
+            weights,
+            renderer.tokenizer,
+            renderer.format,
+            provenance,
         )
         for path in sorted(Path(temporary).iterdir()):
             files.append(store.write_bytes(f"{folder}/checkpoint/{path.name}", path.read_bytes()))
@@ -184,7 +183,7 @@ def _export(job: dict[str, Any], worker: Worker, weights: dict[str, Any]) -> Non
         "workers": worker.world,
         "finished_at": int(time.time()),
     }
-    entries = [dataclasses.asdict(entry) for entry in files]
+    entries = [entry.to_dict() for entry in files]
     outcome = {"files": entries, "counts": counts, "measures": measures}
     store.write_bytes(job["exported"], json.dumps(outcome).encode())
 

@@ -77,7 +77,7 @@ def test_the_file_with_a_benchmark_is_gone(whole: Outcome, store: Store) -> None
 
 
 def test_structured_middles_end_at_line_ends(whole: Outcome, store: Store) -> None:
-    from treespan.jobs.pack.step import load_renderer
+    from treespan.jobs.tokenize.renderer import load_renderer
 
     renderer = load_renderer(whole.outputs["tokenize"])
     suffix_id = renderer.tokenizer.id_of(renderer.format.suffix)
