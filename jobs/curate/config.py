@@ -112,6 +112,15 @@ class SyntaxConfig(Config):
     files take milliseconds, so this decides on hostile ones only."""
 
 
+class KnownCorpus(Config):
+    """An earlier run, of which new files must not be duplicates."""
+
+    store: str = Field(min_length=1)
+    """Folder or URI of its store."""
+    run: str = Field(min_length=1)
+    """Name of its recipe; it must have written its index (``curate.index``)."""
+
+
 class CurateConfig(Config):
     """Settings of the curate step."""
 
@@ -135,6 +144,8 @@ class CurateConfig(Config):
     """Keep one of files with equal bytes."""
     near_dedup: NearDedupConfig = NearDedupConfig()
     """Keep one of files that are nearly equal."""
+    against: tuple[KnownCorpus, ...] = ()
+    """Earlier corpora: exact and near duplicates of what they kept are dropped here."""
     syntax: SyntaxConfig = SyntaxConfig()
     """Drop files that do not parse."""
     index: bool = True
@@ -144,4 +155,6 @@ class CurateConfig(Config):
     def _near_needs_exact(self) -> Self:
         if self.near_dedup.enabled and not self.exact_dedup:
             raise ValueError("near_dedup needs exact_dedup: set near_dedup.enabled to false too")
+        if self.against and not self.exact_dedup:
+            raise ValueError("against needs exact_dedup: set it to true, or take 'against' out")
         return self

@@ -1,123 +1,166 @@
-"""The global part of curation, on the driver: links to decisions, one table per partition.
+"""The global part of curation: from meetings to decisions on repositories and on duplicate files.
 
-The driver holds what concerns duplicates only: their links and keys, some hundred bytes for each
-duplicate file. Once the decisions are stored, a run that is resumed starts behind them.
+Every stage is a map over tables in the store or a shuffle of them, and leaves receipts, so a run
+that is resumed goes on behind the stages that are done. The driver holds the refs of exact
+duplicates and a row per repository; pairs and components only as long as they are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from treespan.jobs.curate.components import group_edges
 from treespan.jobs.curate.config import CurateConfig
-from treespan.jobs.curate.exact_dedup import Key, choose_exact
-from treespan.jobs.curate.links import Links, find_links
-from treespan.jobs.curate.near_dedup import choose_near, components
+from treespan.jobs.curate.decide import decide
+from treespan.jobs.curate.hot_buckets import ask_again, hot_members
+from treespan.jobs.curate.known import KnownPart, name_of
+from treespan.jobs.curate.links import find_links, rows_of_kind
+from treespan.jobs.curate.near_dedup import unique_pairs
 from treespan.jobs.curate.repositories import decide_repositories
-from treespan.jobs.curate.scratch import DROPS, PARTITION_SHIFT, ROW_MASK
-from treespan.jobs.curate.verify import verify_pairs
-from treespan.platform.partitions import Receipt
-from treespan.platform.schemas import batches, part_name
+from treespan.jobs.curate.scratch import DECIDED, EDGES, EXACT, KEYS, PARTITION_SHIFT, make_ref
+from treespan.jobs.curate.verify import candidate_chunks, verify_pairs
+from treespan.platform.partitions import Receipt, map_partitions
+from treespan.platform.schemas import part_name
+from treespan.platform.shuffle import tables_of, total
 from treespan.platform.steps import Context
 from treespan.platform.store import Store
 
-DONE = "drops/done.json"
+PAIRS_ON_DRIVER = 10_000_000
+"""Pairs and edges that the driver sorts and joins itself, some hundred bytes each (ours). More are
+left to Ray; what comes out is the same."""
+
+DONE = "decided.json"
 
 
 def decide_duplicates(
-    context: Context, screened: Sequence[Receipt], config: CurateConfig
+    context: Context,
+    screened: Sequence[Receipt],
+    known: Sequence[KnownPart],
+    partitions: int,
+    config: CurateConfig,
 ) -> Receipt:
-    """Write ``work/drops/part-*.arrow``, ``work/gone/part-*.arrow`` and ``repositories.arrow``.
+    """Write ``repositories.arrow`` and, below ``work``, who is gone and ``decided`` duplicates.
 
-    Counts ``near_dedup`` and ``repository_rules``.
+    ``screened`` are the receipts of the ``partitions`` and of the parts ``known`` from earlier
+    corpora. Counts ``near_dedup``, ``repository_rules`` and the tables in ``decided``.
     """
     store, work = context.store, context.work
     if store.exists(f"{work}/{DONE}"):
         return Receipt.from_dict(store.read_json(f"{work}/{DONE}"))
-    partitions = len(screened)
-    rows = sum(receipt.counts["meetings"] for receipt in screened)
-    # An empty table would give Ray Data a block without columns.
-    tables = [
-        f"{work}/meetings/{part_name(partition)}"
-        for partition, receipt in enumerate(screened)
+    meetings = [
+        f"{work}/meetings/{part_name(number)}"
+        for number, receipt in enumerate(screened)
         if receipt.counts["meetings"]
     ]
     threshold = config.near_dedup.threshold
-    links = find_links(store, tables, rows, threshold) if rows else Links()
-    similar = verify_pairs(context, links.candidates, threshold)
-    pairs = np.array(list(similar), dtype=np.uint64).reshape(-1, 2)
-    refs = np.unique(np.concatenate([links.exact.ravel(), pairs.ravel()]))
-    keys = read_keys(store, work, refs)
-    copies = (keys[int(ref)] for ref in np.unique(links.exact))
+    rows = total(screened, "meetings")
+    links = find_links(context, meetings, rows, threshold, make_ref(partitions, 0))
+    chunks = candidate_chunks(context, links, PAIRS_ON_DRIVER)
+    similar = verify_pairs(context, chunks, threshold, known)
+    copies = copies_of(store, work, links, partitions)
     verdicts, judged = decide_repositories(store, context.folder, work, partitions, copies, config)
-    drops = decide(links.exact, similar, keys, verdicts.gone) if config.exact_dedup else {}
-    write_drops(store, work, partitions, drops)
+
+    decided: list[Receipt] = []
+    members = hot_members(context, links)
+    found = np.empty((0, 2), dtype=np.uint64)
+    rounds = 0
+    while config.exact_dedup:
+        decided = decide_groups(context, f"decide-{rounds}", links, similar, known, verdicts.gone)
+        if not len(members):
+            break
+        table = _read(store, tables_of(decided), DECIDED)
+        again = ask_again(context, rounds, members, table, threshold, known)
+        rounds += 1
+        edges = _read(store, tables_of(again), EDGES)
+        ends = np.stack([edges["a"].to_numpy(), edges["b"].to_numpy()], axis=1)
+        before, found = len(found), unique_pairs(np.concatenate([found, ends]))
+        # Files that are gone with their repository are found each time; only new pairs count.
+        if len(found) == before:
+            break
+        similar = [*similar, *again]
     near = {
-        "candidate_pairs": len(links.candidates),
-        "similar_pairs": len(pairs),
-        "clusters": len(np.unique(components(pairs)[1])),
-        "pairs_left_out": links.skipped,
+        "candidate_pairs": total(links, "candidates"),
+        "similar_pairs": total(similar, "similar"),
+        "hot_bucket_members": len(members),
+        "pairs_deferred": total(links, "deferred"),
+        "rounds_of_hot_buckets": rounds,
     }
-    receipt = Receipt(judged.files, {"near_dedup": near, "repository_rules": judged.counts})
+    counts = {
+        "near_dedup": near,
+        "repository_rules": judged.counts,
+        "decided": tables_of(decided),
+    }
+    receipt = Receipt(judged.files, counts)
     store.write_json(f"{work}/{DONE}", receipt.to_dict())
     return receipt
 
 
-def decide(
-    exact: NDArray[np.uint64],
-    similar: Mapping[tuple[int, int], float],
-    keys: Mapping[int, Key],
-    gone: Container[str] = (),
-) -> dict[int, dict[str, Any]]:
-    """Dropped ref -> its rule, the id of the file that stays, and the similarity to that.
+def decide_groups(
+    context: Context,
+    label: str,
+    links: Sequence[Receipt],
+    similar: Sequence[Receipt],
+    known: Sequence[KnownPart],
+    gone: Iterable[str],
+) -> list[Receipt]:
+    """Decide on every connected component; tables of ``DECIDED`` in ``work/LABEL``."""
+    store, work = context.store, context.work
+    exact = [name for receipt in links if receipt.counts["exact"] for name in tables_of([receipt])]
+    edges = total(links, "exact") + total(similar, "similar")
+    groups = group_edges(
+        context, f"{label}/groups", [*exact, *tables_of(similar)], edges, PAIRS_ON_DRIVER
+    )
+    names = sorted(gone)
 
-    Exact duplicates go first; then the one that stays of each group takes the group's place among
-    the near duplicates. (It may go there, so an exact duplicate may name a file that is dropped
-    too: the ledger has a row for each.) Files of the repositories ``gone`` neither win nor lose:
-    they are dropped with their repository, and nothing may be dropped for their sake.
-    """
-    copies, winners = choose_exact(((int(a), int(b)) for a, b in exact), keys, gone)
-    pairs = {}
-    for ends, similarity in similar.items():
-        a, b = (winners.get(ref, ref) for ref in ends)
-        if keys[a].repo not in gone and keys[b].repo not in gone:
-            pairs[a, b] = similarity
-    near = choose_near(pairs, keys)
-    drops = {
-        ref: {"rule": "exact-duplicate", "matched_id": keys[stays].file_id, "similarity": 1.0}
-        for ref, stays in copies.items()
-    }
-    for ref, (stays, similarity) in near.items():
-        drops[ref] = {
-            "rule": "near-duplicate",
-            "matched_id": keys[stays].file_id,
-            "similarity": similarity,
-        }
-    return drops
+    def decide_group(number: int) -> Receipt:
+        table = store.read_table(groups[number])
+        refs = np.unique(np.concatenate([table["a"].to_numpy(), table["b"].to_numpy()]))
+        keys = read_keys(store, work, refs)
+        drops = decide(table, keys, names, lambda ref, repo, path: name_of(known, ref, repo, path))
+        target = f"{work}/{label}/decided/{part_name(number)}"
+        entry = store.write_table(target, DECIDED, drops.to_batches())
+        return Receipt([entry], {})
+
+    return map_partitions(context, label, decide_group, len(groups))
 
 
-def read_keys(store: Store, work: str, refs: NDArray[np.uint64]) -> dict[int, Key]:
-    """The keys of ``refs`` (sorted, unique), from the parts that hold them."""
-    found: dict[int, Key] = {}
-    names = list(Key.__dataclass_fields__)
+def copies_of(
+    store: Store, work: str, links: Sequence[Receipt], partitions: int
+) -> Iterator[tuple[str, str]]:
+    """(hash, repository) of all contents of this corpus that occur more than once."""
+    found = [np.empty((0, 2), dtype=np.uint64)]
+    found += [rows_of_kind(store.read_table(name), EXACT) for name in tables_of(links)]
+    refs = np.unique(np.concatenate(found))
+    keys = read_keys(store, work, refs[refs < make_ref(partitions, 0)])
+    for row in keys.group_by(["sha256", "repo"]).aggregate([]).to_pylist():
+        yield row["sha256"], row["repo"]
+
+
+def read_keys(store: Store, work: str, refs: NDArray[np.uint64]) -> pa.Table:
+    """The ``KEYS`` of ``refs`` (sorted, unique), from the parts that hold them."""
+    found = [KEYS.empty_table()]
     for partition in np.unique(refs >> np.uint64(PARTITION_SHIFT)):
-        table = store.read_table(f"{work}/keys/{part_name(int(partition))}", columns=names)
-        wanted = np.isin(table["ref"].to_numpy(), refs)
-        for row in table.filter(pa.array(wanted)).to_pylist():
-            found[row["ref"]] = Key(**row)
+        table = store.read_table(f"{work}/keys/{part_name(int(partition))}")
+        found.append(table.filter(pa.array(np.isin(table["ref"].to_numpy(), refs))))
+    return pa.concat_tables(found).combine_chunks()
+
+
+def read_decided(store: Store, tables: Sequence[str], partition: int) -> dict[int, dict[str, Any]]:
+    """The duplicates of a partition by ref."""
+    found: dict[int, dict[str, Any]] = {}
+    bounds = np.array([make_ref(partition, 0), make_ref(partition + 1, 0)], dtype=np.uint64)
+    for name in tables:
+        table = store.read_table(name)
+        start, end = np.searchsorted(table["ref"].to_numpy(), bounds)
+        found.update((row["ref"], row) for row in table.slice(start, end - start).to_pylist())
     return found
 
 
-def write_drops(
-    store: Store, work: str, partitions: int, drops: Mapping[int, Mapping[str, Any]]
-) -> None:
-    """One ``DROPS`` table per partition, empty where nothing is dropped; sorted by row."""
-    of: list[list[dict[str, Any]]] = [[] for _ in range(partitions)]
-    for ref in sorted(drops):
-        of[ref >> PARTITION_SHIFT].append({"row": ref & ROW_MASK, **drops[ref]})
-    for partition, rows in enumerate(of):
-        store.write_table(f"{work}/drops/{part_name(partition)}", DROPS, batches(DROPS, rows))
+def _read(store: Store, tables: Sequence[str], schema: pa.Schema) -> pa.Table:
+    found = [store.read_table(name) for name in tables]
+    return pa.concat_tables([schema.empty_table(), *found]).combine_chunks()

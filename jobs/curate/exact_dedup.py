@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+RANK = (
+    ("known", "descending"),
+    ("licence_known", "descending"),
+    ("stars", "descending"),
+    ("test_files", "descending"),
+    ("size", "descending"),
+    ("repo", "ascending"),
+    ("path", "ascending"),
+)
+"""The first by these columns stays: a file of an earlier corpus, known licence, more stars, more
+tests, the longer file, the first name.
 
-@dataclass(frozen=True)
-class Key:
-    """What decides between files; a row of the ``KEYS`` table."""
+A file's provenance comes before the file: what is kept should be the original, in the repository
+that people use and test. The name only makes the choice independent of order.
+"""
 
-    ref: int
-    file_id: str
-    repo: str
-    path: str
-    sha256: str
-    size: int
-    stars: int
-    test_files: int
-    licence_known: bool
 
-    @property
-    def rank(self) -> tuple[bool, int, int, int, str, str]:
-        """The least rank stays: known licence, more stars, more tests, longer file, first name.
-
-        A file's provenance comes before the file: what is kept should be the original, in the
-        repository that people use and test. The name only makes the choice independent of order.
-        """
-        return (
-            not self.licence_known,
-            -self.stars,
-            -self.test_files,
-            -self.size,
-            self.repo,
-            self.path,
-        )
+def by_rank(keys: pa.Table) -> pa.Table:
+    """The rows of ``KEYS``, that which would stay first."""
+    return keys.take(pc.sort_indices(keys, sort_keys=list(RANK)))
 
 
 def exact_links(contents: NDArray[np.uint64], refs: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -51,26 +40,17 @@ def exact_links(contents: NDArray[np.uint64], refs: NDArray[np.uint64]) -> NDArr
     return np.stack([least[~first], refs[~first]], axis=1)
 
 
-def choose_exact(
-    links: Iterable[tuple[int, int]], keys: Mapping[int, Key], gone: Container[str] = ()
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Decide among files of equal bytes.
+def choose_exact(contents: pa.Array, alive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each file, best ranked first, which of those with its bytes stays: int64 [files].
 
-    Returns what is dropped (ref -> the ref that stays), and for each least ref of a group, by which
-    near-duplicate detection knows the group, the ref that stays. Links come from 64 bits of the
-    hash; here the whole hash decides. Files of the repositories ``gone`` take no part; a group of
-    nothing else has no winner.
+    ``contents`` are whole hashes: links come from 64 bits of them. What is not ``alive`` (gone with
+    its repository) takes no part, though its content may be among the living; of a content that is
+    nowhere alive nothing stays (-1).
     """
-    groups: dict[str, set[int]] = {}
-    for a, b in links:
-        groups.setdefault(keys[a].sha256, set()).add(a)
-        groups.setdefault(keys[b].sha256, set()).add(b)
-    dropped: dict[int, int] = {}
-    winners: dict[int, int] = {}
-    for group in groups.values():
-        alive = [ref for ref in group if keys[ref].repo not in gone]
-        if alive:
-            stays = min(alive, key=lambda ref: keys[ref].rank)
-            winners[min(group)] = stays
-            dropped.update((ref, stays) for ref in alive if ref != stays)
-    return dropped, winners
+    codes = pc.dictionary_encode(contents).indices.to_numpy(zero_copy_only=False)
+    places = np.arange(len(codes), dtype=np.int64)
+    nobody = len(codes)
+    first = np.full(int(codes.max(initial=-1)) + 1, nobody, dtype=np.int64)
+    np.minimum.at(first, codes[alive], places[alive])
+    stays = first[codes]
+    return np.where(stays == nobody, -1, stays)

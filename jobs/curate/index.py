@@ -19,7 +19,7 @@ from treespan.jobs.curate.signature import PERMUTATIONS, seeds, signature
 from treespan.platform.errors import UserError
 from treespan.platform.store import FileEntry, Store
 
-VERSION = 1
+VERSION = 2
 """Bumped whenever the meaning of a column or the hash of a shingle changes."""
 
 
@@ -40,6 +40,7 @@ INDEX = pa.schema(
         ("file_id", pa.string()),
         ("repo", pa.string()),
         ("path", pa.string()),
+        ("sha256", pa.string()),
         ("size", pa.int64()),
         ("shingles", pa.uint32()),  # size of the shingle set
         ("signature", pa.list_(pa.uint32(), PERMUTATIONS)),
@@ -60,6 +61,12 @@ def write_index(store: Store, files: str, target: str) -> FileEntry:
     return store.write_table(target, INDEX, indexed())
 
 
+def files_beside(part: str) -> str:
+    """The table of files that a part of an index describes."""
+    folder, _, name = part.rpartition("/")
+    return f"{folder.rpartition('/')[0]}/files/{name}"
+
+
 def index_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows of ``INDEX`` for rows of ``FILES``."""
     contents = batch["content"].cast(pa.large_binary())
@@ -69,7 +76,7 @@ def index_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
         hashes = shingles(contents[row].as_py())
         sizes[row] = len(hashes)
         signatures[row] = signature(hashes)
-    columns = [batch[name] for name in ("file_id", "repo", "path", "size")]
+    columns = [batch[name] for name in ("file_id", "repo", "path", "sha256", "size")]
     columns.append(pa.array(sizes))
     columns.append(pa.FixedSizeListArray.from_arrays(pa.array(signatures.ravel()), PERMUTATIONS))
     return pa.RecordBatch.from_arrays(columns, schema=INDEX)

@@ -8,23 +8,32 @@ small edits may have little in common.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from treespan.jobs.curate.exact_dedup import Key
 from treespan.jobs.curate.kernels import compiled
 
 MAX_PARTNERS = 256
 """Partners that a bucket proposes for one file (ours), the next ones in the order of set sizes.
 
-Only buckets of more than that many contents of nearly one size are cut. In them, files that are
-all alike stay connected through their neighbours, and every file has 24 other bands. What is left
-out is counted and reported.
+Only buckets of more than that many contents of nearly one size are cut: they are *hot*. Nearly
+always they are copies of one file with small edits, of which nearly all go by the pairs that were
+proposed; those that stay are asked again, all against all (``hot_buckets``), so nothing is lost.
 """
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What buckets propose."""
+
+    pairs: NDArray[np.uint64]
+    """Refs that may be similar: uint64 [pairs, 2], a < b, sorted, unique."""
+    hot: NDArray[np.uint64]
+    """Members of hot buckets, as rows of key and ref: uint64 [members, 2]."""
+    deferred: int
+    """Pairs that ``MAX_PARTNERS`` left for later."""
 
 
 def bucket_pairs(
@@ -33,23 +42,30 @@ def bucket_pairs(
     contents: NDArray[np.uint64],
     refs: NDArray[np.uint64],
     threshold: float,
-) -> tuple[NDArray[np.uint64], int]:
-    """Pairs of refs that share a key and may be similar: uint64 [pairs, 2], a < b, sorted, unique.
+) -> Proposed:
+    """Pairs of refs that share a key and may be similar; rows in any order.
 
     Files of equal content are one here, named by their least ref. A pair whose sizes differ by
     more than the threshold allows (J <= smaller / larger) cannot be similar and is not proposed;
-    nothing is lost by that. Also returns how many pairs ``MAX_PARTNERS`` left out.
+    nothing is lost by that.
     """
     order = np.lexsort((refs, contents, sizes, keys))
     keys, sizes, contents, refs = keys[order], sizes[order], contents[order], refs[order]
-    if len(keys) == 0:
-        return np.empty((0, 2), dtype=np.uint64), 0
     repeated = (keys[1:] == keys[:-1]) & (contents[1:] == contents[:-1])
-    distinct = np.concatenate(([True], ~repeated))
+    distinct = np.concatenate((np.ones(min(1, len(keys)), np.bool_), ~repeated))
     keys, sizes, refs = keys[distinct], sizes[distinct], refs[distinct]
     # 1e-9: rounding must not lose a pair exactly at the threshold.
-    pairs, skipped = _pairs(keys, sizes, refs, threshold - 1e-9, MAX_PARTNERS)
-    return unique_pairs(pairs), int(skipped)
+    partners = _partners(keys, sizes, threshold - 1e-9)
+    taken = np.minimum(partners, MAX_PARTNERS)
+    first = np.repeat(np.arange(len(keys)), taken)
+    step = np.arange(len(first)) - np.repeat(np.cumsum(taken) - taken, taken) + 1
+    ends = np.stack([refs[first], refs[first + step]], axis=1)
+    hot = np.isin(keys, keys[partners > MAX_PARTNERS])
+    return Proposed(
+        unique_pairs(np.sort(ends, axis=1)),
+        np.stack([keys[hot], refs[hot]], axis=1),
+        int((partners - taken).sum()),
+    )
 
 
 def unique_pairs(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -61,39 +77,19 @@ def unique_pairs(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 @compiled
-def _pairs(
-    keys: NDArray[np.uint64],
-    sizes: NDArray[np.uint32],
-    refs: NDArray[np.uint64],
-    threshold: float,
-    max_partners: int,
-) -> tuple[NDArray[np.uint64], int]:
-    # Sorted by (key, size): the partners of i are the run after it of its key and near its size.
-    total = 0
-    skipped = 0
+def _partners(
+    keys: NDArray[np.uint64], sizes: NDArray[np.uint32], threshold: float
+) -> NDArray[np.int64]:
+    # Sorted by (key, size): the partners of i are the run after it of its key and near its size,
+    # and the ends of these runs never step back.
+    partners = np.zeros(len(keys), dtype=np.int64)
+    end = 0
     for i in range(len(keys)):
-        j = i + 1
-        while j < len(keys) and keys[j] == keys[i] and sizes[i] >= threshold * sizes[j]:
-            if j - i <= max_partners:
-                total += 1
-            else:
-                skipped += 1
-            j += 1
-    pairs = np.empty((total, 2), dtype=np.uint64)
-    filled = 0
-    for i in range(len(keys)):
-        j = i + 1
-        while (
-            j < len(keys)
-            and j - i <= max_partners
-            and keys[j] == keys[i]
-            and sizes[i] >= threshold * sizes[j]
-        ):
-            pairs[filled, 0] = min(refs[i], refs[j])
-            pairs[filled, 1] = max(refs[i], refs[j])
-            filled += 1
-            j += 1
-    return pairs, skipped
+        end = max(end, i + 1)
+        while end < len(keys) and keys[end] == keys[i] and sizes[i] >= threshold * sizes[end]:
+            end += 1
+        partners[i] = end - i - 1
+    return partners
 
 
 @compiled
@@ -128,46 +124,43 @@ def jaccard_of_pairs(
     return result
 
 
-def components(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Connected components of uint64 [pairs, 2]: the refs, sorted, and a label for each.
-
-    A label is the position of the component's least ref, so labels depend on nothing but the pairs.
-    """
-    refs, flat = np.unique(pairs, return_inverse=True)
-    ends = flat.reshape(-1, 2)
-    graph = coo_array(
-        (np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), (len(refs),) * 2
-    )
-    count, labels = connected_components(graph, directed=False)
-    least = np.full(count, len(refs), dtype=np.int64)
-    np.minimum.at(least, labels, np.arange(len(refs)))
-    return refs, least[labels]
-
-
 def choose_near(
-    pairs: Mapping[tuple[int, int], float], keys: Mapping[int, Key]
-) -> dict[int, tuple[int, float]]:
-    """Decide among similar files: dropped ref -> (ref that stays, their similarity).
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    similarity: NDArray[np.float64],
+    files: int,
+    fixed: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Decide among similar files, given pairs of their places in the order of rank.
 
     Files are taken by rank; one stays unless it is similar to one that stays already. So no two
     that stay are a verified pair, and each that goes has a verified pair with one that stays, the
-    most similar of them (the better ranked of equals).
+    most similar of them (the better ranked of equals). The first ``fixed`` files never go. Returns
+    for each of the ``files`` the place of the one it goes for, -1 where it stays, and their
+    similarity: int64 and float64 [files].
     """
-    neighbours: dict[int, list[tuple[int, float]]] = {}
-    for (a, b), similarity in pairs.items():
-        neighbours.setdefault(a, []).append((b, similarity))
-        neighbours.setdefault(b, []).append((a, similarity))
-    position = {
-        ref: place for place, ref in enumerate(sorted(neighbours, key=lambda ref: keys[ref].rank))
-    }
-    dropped: dict[int, tuple[int, float]] = {}
-    for ref, place in position.items():
-        stay = [
-            (-similarity, position[other], other)
-            for other, similarity in neighbours[ref]
-            if position[other] < place and other not in dropped
-        ]
-        if stay:
-            similarity, _, other = min(stay)
-            dropped[ref] = (other, -similarity)
-    return dropped
+    ends = np.concatenate([first, second]), np.concatenate([second, first])
+    order = np.lexsort((ends[1], ends[0]))
+    nodes, others = ends[0][order], ends[1][order]
+    offsets = np.searchsorted(nodes, np.arange(files + 1))
+    goes_for = np.full(files, -1, dtype=np.int64)
+    best = np.zeros(files, dtype=np.float64)
+    _choose(offsets, others, np.tile(similarity, 2)[order], fixed, goes_for, best)
+    return goes_for, best
+
+
+@compiled
+def _choose(
+    offsets: NDArray[np.int64],
+    others: NDArray[np.int64],
+    similarity: NDArray[np.float64],
+    fixed: int,
+    goes_for: NDArray[np.int64],
+    best: NDArray[np.float64],
+) -> None:
+    for node in range(fixed, len(goes_for)):
+        for edge in range(offsets[node], offsets[node + 1]):
+            other = others[edge]
+            if other < node and goes_for[other] < 0 and similarity[edge] > best[node]:
+                best[node] = similarity[edge]
+                goes_for[node] = other

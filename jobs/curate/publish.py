@@ -4,12 +4,13 @@ files, their index and the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.curate.duplicates import read_decided
 from treespan.jobs.curate.index import write_index
 from treespan.jobs.curate.parse_guard import ParseGuard, check_syntax
 from treespan.jobs.curate.repositories import GATES, Gone, read_gone
@@ -68,7 +69,7 @@ class Publish:
         if gone is not None:
             self.decisions.append(decide_gone(gone, key))
             return False
-        drop = self._drops.get(key["ref"] & ROW_MASK)
+        drop = self._drops.get(key["ref"])
         if drop is not None:
             self.decisions.append(_decide_duplicate(key, drop, self._config))
             return False
@@ -79,14 +80,23 @@ class Publish:
 
 
 def publish_partition(
-    store: Store, files: str, folder: str, work: str, partition: int, config: CurateConfig
+    store: Store,
+    files: str,
+    folder: str,
+    work: str,
+    partition: int,
+    decided: Sequence[str],
+    config: CurateConfig,
 ) -> Receipt:
-    """Write what stays of the table ``files`` of ingest, and the ledger of all that does not."""
+    """Write what stays of the table ``files`` of ingest, and the ledger of all that does not.
+
+    ``decided`` are the tables with the duplicates of all partitions.
+    """
     part = part_name(partition)
     keys = {
         row["ref"] & ROW_MASK: row for row in store.read_table(f"{work}/keys/{part}").to_pylist()
     }
-    drops = {row["row"]: row for row in store.read_table(f"{work}/drops/{part}").to_pylist()}
+    drops = read_decided(store, decided, partition)
     gone = read_gone(store, work, partition)
     with ParseGuard(config.syntax.timeout_s) as guard:
         publish = Publish(keys, drops, gone, guard, config)
@@ -146,5 +156,6 @@ def _decide_duplicate(key: dict[str, Any], drop: dict[str, Any], config: CurateC
         value=drop["similarity"],
         threshold=config.near_dedup.threshold if near else 1.0,
         matched_id=drop["matched_id"],
+        detail=drop["matched_known"],
         similarity=drop["similarity"],
     )

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from treespan.jobs.curate.config import CurateConfig
-from treespan.jobs.curate.exact_dedup import Key
 from treespan.jobs.curate.ranking import Signals, rank_repositories
 from treespan.jobs.curate.repository_dedup import Project, find_copies
 from treespan.jobs.curate.scratch import GONE, SURVEY
@@ -57,9 +56,9 @@ class Verdicts:
 
 
 def judge_repositories(
-    surveyed: Iterable[Surveyed], copies: Iterable[Key], config: CurateConfig
+    surveyed: Iterable[Surveyed], copies: Iterable[tuple[str, str]], config: CurateConfig
 ) -> Verdicts:
-    """Decide on repositories, given the keys of all files whose bytes occur more than once.
+    """Decide on repositories, given (hash, repository) of all contents that occur more than once.
 
     Copies go first, so that a project counts once among those that are ranked.
     """
@@ -69,8 +68,7 @@ def judge_repositories(
     left_out = 0
     if dedup.enabled:
         projects = [Project(r.repo, r.stars, r.commits, r.files, r.contents) for r in rows]
-        contents = ((key.sha256, key.repo) for key in copies)
-        found, left_out = find_copies(projects, contents, dedup.threshold, dedup.min_files)
+        found, left_out = find_copies(projects, copies, dedup.threshold, dedup.min_files)
         for repo, (kept, contained) in found.items():
             gone[repo] = Gone(
                 repo, "repository-duplicate", contained, dedup.threshold, kept, contained
@@ -100,7 +98,7 @@ def decide_repositories(
     folder: str,
     work: str,
     partitions: int,
-    copies: Iterable[Key],
+    copies: Iterable[tuple[str, str]],
     config: CurateConfig,
 ) -> tuple[Verdicts, Receipt]:
     """Judge all that was surveyed; write ``repositories.arrow`` and, by partition, who is gone."""

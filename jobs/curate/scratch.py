@@ -1,7 +1,8 @@
 """The scratch tables that pass between the parts of curation. They hold hashes, never text.
 
 A *ref* names a file by where it lies in ingest's output: partition in the upper 32 bits, row in the
-lower. It is 8 bytes where a name would be a hundred, and it says which part to open.
+lower. It is 8 bytes where a name would be a hundred, and it says which part to open. Parts of the
+indexes of earlier corpora are numbered after the partitions of this one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ KEYS = pa.schema(
         ("stars", pa.int64()),
         ("test_files", pa.int64()),
         ("licence_known", pa.bool_()),
+        ("known", pa.bool_()),  # a file of an earlier corpus: it stays, whatever comes
     ]
 )
 """One row is a file that passed the rules, in the order of refs: all that decisions depend on."""
@@ -41,22 +43,26 @@ SHINGLES = pa.schema([("ref", pa.uint64()), ("hashes", pa.large_list(pa.uint64()
 LINKS = pa.schema([("kind", pa.uint8()), ("a", pa.uint64()), ("b", pa.uint64())])
 """What meetings give: pairs of refs with a < b, by kind."""
 
-EXACT, CANDIDATE, SKIPPED = 0, 1, 2
-"""Kinds of links. ``SKIPPED`` is a report: ``a`` pairs of a hot bucket were not proposed."""
+EXACT, CANDIDATE, HOT = 0, 1, 2
+"""Kinds of links. ``HOT`` is no pair: the bucket with key ``a`` was cut and has the member ``b``."""
 
-SIMILAR = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
-"""One row is a verified pair."""
+PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64())])
+"""One row is a pair of refs to be compared; a < b, each pair once."""
 
-DROPS = pa.schema(
+EDGES = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("similarity", pa.float64())])
+"""One row is a verified pair; without a similarity, a pair of equal content."""
+
+DECIDED = pa.schema(
     [
-        ("row", pa.uint32()),
+        ("ref", pa.uint64()),
         ("rule", pa.string()),
+        ("matched", pa.uint64()),  # ref of the file that stays
         ("matched_id", pa.string()),
+        ("matched_known", pa.string()),  # name of the matched file if it is of an earlier corpus
         ("similarity", pa.float64()),
     ]
 )
-"""One row is a duplicate of the partition that the table is named after."""
-
+"""One row is a duplicate that is dropped; in the order of refs."""
 
 SURVEY = pa.schema(
     [

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from treespan.jobs.curate.config import CurateConfig, NearDedupConfig
 from treespan.jobs.curate.licences import UNKNOWN
+from treespan.jobs.curate.meetings import band_batch, content_batch, content_keys
 from treespan.jobs.curate.repositories import GATES, Survey
 from treespan.jobs.curate.rules import Candidate, Verdict, judge, rules_of
 from treespan.jobs.curate.scratch import KEYS, MEETINGS, SHINGLES, SURVEY, make_ref
 from treespan.jobs.curate.shingles import shingles
-from treespan.jobs.curate.signature import band_keys, signature
+from treespan.jobs.curate.signature import signature
 from treespan.platform.language import detect_language
 from treespan.platform.ledger import Decision, decide
 from treespan.platform.partitions import Receipt
@@ -72,6 +73,7 @@ class Screen:
             row["ref"] = make_ref(self.partition, self.files)
             row["language"] = detect_language(row["path"], content)
             row["licence_known"] = row["licence"] not in UNKNOWN
+            row["known"] = False
             self.files += 1
             self.bytes += row["size"]
             file = Candidate(row["path"], row["language"], row["licence"], row["source"], content)
@@ -97,7 +99,7 @@ class Screen:
         if wanted and self.keys:
             contents = content_keys([key["sha256"] for key in self.keys])
             refs = np.array([key["ref"] for key in self.keys], dtype=np.uint64)
-            yield _meeting_batch(contents, contents, np.zeros(len(refs), np.uint32), refs, True)
+            yield content_batch(contents, refs)
         yield from self.meetings
 
 
@@ -135,24 +137,17 @@ def decide_by(verdict: Verdict, file: Mapping[str, Any]) -> Decision:
     )
 
 
-def content_keys(sha256: Sequence[str]) -> NDArray[np.uint64]:
-    """The first 8 bytes of each hash: uint64 [n]."""
-    return np.array([int(digest[:16], 16) for digest in sha256], dtype=np.uint64)
-
-
 def band_meetings(compared: Sequence[Compared], config: NearDedupConfig) -> pa.RecordBatch | None:
     """The bands of all files that have shingles; None if there is none."""
     some = [file for file in compared if len(file.hashes)]
     if not some:
         return None
-    bands = config.bands
-    keys = [band_keys(signature(file.hashes), bands, config.rows) for file in some]
-    return _meeting_batch(
-        np.concatenate(keys),
-        np.repeat(content_keys([file.sha256 for file in some]), bands),
-        np.repeat(np.array([len(file.hashes) for file in some], dtype=np.uint32), bands),
-        np.repeat(np.array([file.ref for file in some], dtype=np.uint64), bands),
-        exact=False,
+    return band_batch(
+        np.stack([signature(file.hashes) for file in some]),
+        np.array([len(file.hashes) for file in some], dtype=np.uint32),
+        content_keys([file.sha256 for file in some]),
+        np.array([file.ref for file in some], dtype=np.uint64),
+        config,
     )
 
 
@@ -165,16 +160,3 @@ def shingle_batch(compared: Sequence[Compared]) -> pa.RecordBatch:
     refs = pa.array([file.ref for file in compared], type=pa.uint64())
     hashes = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
     return pa.RecordBatch.from_arrays([refs, hashes], schema=SHINGLES)
-
-
-def _meeting_batch(
-    keys: NDArray[np.uint64],
-    contents: NDArray[np.uint64],
-    sizes: NDArray[np.uint32],
-    refs: NDArray[np.uint64],
-    exact: bool,
-) -> pa.RecordBatch:
-    flags = np.full(len(keys), exact)
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column) for column in (keys, flags, contents, sizes, refs)], schema=MEETINGS
-    )

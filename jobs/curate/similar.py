@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.index import check_header
+from treespan.jobs.curate.index import check_header, files_beside
 from treespan.jobs.curate.shingles import shingles
 from treespan.jobs.curate.signature import PERMUTATIONS, signature
 from treespan.platform.errors import UserError
@@ -120,8 +120,7 @@ def _read(
     for candidate in candidates:
         by_part.setdefault(candidate.part, []).append(candidate)
     for part, some in by_part.items():
-        folder, _, name = part.rpartition("/")
-        with store.open_table(f"{folder.rpartition('/')[0]}/files/{name}") as reader:
+        with store.open_table(files_beside(part)) as reader:
             for candidate in some:
                 column = reader.get_batch(candidate.batch)["content"]
                 content = column[candidate.row].cast(pa.large_binary()).as_py()

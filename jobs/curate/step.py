@@ -8,6 +8,7 @@ from typing import Any
 
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.duplicates import decide_duplicates
+from treespan.jobs.curate.known import known_parts, known_state, screen_known
 from treespan.jobs.curate.publish import publish_partition
 from treespan.jobs.curate.screen import STEP, screen_partition
 from treespan.platform.errors import UserError
@@ -48,10 +49,11 @@ def make_step(config: CurateConfig) -> Step:
     """
     return Step(
         name=STEP,
-        version=2,
+        version=3,
         params=config.to_dict(),
         run=partial(run, config),
         inputs=("ingest",),
+        fingerprint=partial(known_state, config),
     )
 
 
@@ -64,10 +66,17 @@ def run(config: CurateConfig, context: Context) -> Result:
         return screen_partition(store, tables[partition], work, partition, config)
 
     def publish(partition: int) -> Receipt:
-        return publish_partition(store, tables[partition], folder, work, partition, config)
+        return publish_partition(
+            store, tables[partition], folder, work, partition, decided.counts["decided"], config
+        )
+
+    def screen_earlier(number: int) -> Receipt:
+        return screen_known(store, work, known[number], config)
 
     screened = map_partitions(context, "screen", screen, len(tables))
-    decided = decide_duplicates(context, screened, config)
+    known = known_parts(config, len(tables))
+    earlier = map_partitions(context, "screen-known", screen_earlier, len(known)) if known else []
+    decided = decide_duplicates(context, [*screened, *earlier], known, len(tables), config)
     published = map_partitions(context, "publish", publish, len(tables))
     counts = {
         "input_files": _total(screened, "files"),
@@ -75,7 +84,8 @@ def run(config: CurateConfig, context: Context) -> Result:
         "output_files": _total(published, "files"),
         "output_bytes": _total(published, "bytes"),
         "repositories": _total(published, "repositories"),
-        **decided.counts,
+        "known_files": sum(receipt.counts["files"] for receipt in earlier),
+        **{name: decided.counts[name] for name in ("near_dedup", "repository_rules")},
         "funnel": merge_funnels((r.counts["funnel"] for r in published), _RULES_IN_ORDER),
     }
     if not counts["output_files"]:

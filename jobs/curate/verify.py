@@ -1,66 +1,84 @@
-"""Exact similarity of candidate pairs, from the stored shingle sets of both files."""
+"""Candidate pairs, each once, and their exact similarity from the shingle sets of both files."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.near_dedup import jaccard_of_pairs
-from treespan.jobs.curate.scratch import PARTITION_SHIFT, SIMILAR
+from treespan.jobs.curate.known import KnownPart, known_sets
+from treespan.jobs.curate.links import rows_of_kind
+from treespan.jobs.curate.near_dedup import jaccard_of_pairs, unique_pairs
+from treespan.jobs.curate.scratch import CANDIDATE, EDGES, PAIRS, PARTITION_SHIFT
 from treespan.platform.partitions import Receipt, map_partitions
 from treespan.platform.schemas import part_name
+from treespan.platform.shuffle import mixed, shuffle, tables_of, total
 from treespan.platform.steps import Context
 from treespan.platform.store import Store
 
 PAIRS_PER_CHUNK = 200_000
 """Pairs that one task verifies; it holds their shingle sets, each once."""
 
-PAIRS = pa.schema([("a", pa.uint64()), ("b", pa.uint64())])
+
+def candidate_chunks(context: Context, links: Sequence[Receipt], on_driver: int) -> list[str]:
+    """Tables of ``PAIRS`` with every candidate of ``links`` once.
+
+    Up to ``on_driver`` of them are sorted by the driver; more go through a shuffle. The chunks
+    differ then, the pairs do not.
+    """
+    rows = total(links, "candidates")
+    if rows > on_driver:
+        return tables_of(
+            shuffle(context, "pairs", tables_of(links), rows, _mixed_pair, _distinct, _candidates)
+        )
+    store, work = context.store, context.work
+    found = [np.empty((0, 2), dtype=np.uint64)]
+    found += [rows_of_kind(store.read_table(name), CANDIDATE) for name in tables_of(links)]
+    pairs = unique_pairs(np.concatenate(found))
+    chunks = []
+    for start in range(0, len(pairs), PAIRS_PER_CHUNK):
+        name = f"{work}/pairs/{part_name(start // PAIRS_PER_CHUNK)}"
+        table = pairs_table(pairs[start : start + PAIRS_PER_CHUNK])
+        store.write_table(name, PAIRS, table.to_batches())
+        chunks.append(name)
+    return chunks
 
 
 def verify_pairs(
-    context: Context, pairs: NDArray[np.uint64], threshold: float
-) -> dict[tuple[int, int], float]:
-    """Those of the sorted uint64 [pairs, 2] that are similar enough, with their similarity."""
+    context: Context, chunks: Sequence[str], threshold: float, known: Sequence[KnownPart]
+) -> list[Receipt]:
+    """Write ``work/similar/part-*.arrow``, the pairs in ``chunks`` that are similar enough."""
     store, work = context.store, context.work
-    chunks = -(-len(pairs) // PAIRS_PER_CHUNK)
-    for chunk in range(chunks):
-        some = pairs[chunk * PAIRS_PER_CHUNK : (chunk + 1) * PAIRS_PER_CHUNK]
-        columns = [pa.array(some[:, 0]), pa.array(some[:, 1])]
-        batch = pa.RecordBatch.from_arrays(columns, schema=PAIRS)
-        store.write_table(f"{work}/pairs/{part_name(chunk)}", PAIRS, [batch])
 
     def verify(chunk: int) -> Receipt:
-        return verify_chunk(store, work, chunk, threshold)
+        pairs = store.read_table(chunks[chunk])
+        similar = similar_pairs(store, work, pairs, threshold, known)
+        target = f"{work}/similar/{part_name(chunk)}"
+        entry = store.write_table(target, EDGES, similar.to_batches())
+        return Receipt([entry], {"similar": similar.num_rows})
 
-    map_partitions(context, "compare", verify, chunks)
-    similar: dict[tuple[int, int], float] = {}
-    for chunk in range(chunks):
-        table = store.read_table(f"{work}/similar/{part_name(chunk)}")
-        ends = zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True)
-        similar.update(zip(ends, table["similarity"].to_pylist(), strict=True))
-    return similar
+    return map_partitions(context, "compare", verify, len(chunks))
 
 
-def verify_chunk(store: Store, work: str, chunk: int, threshold: float) -> Receipt:
-    """Verify the pairs of one chunk."""
-    table = store.read_table(f"{work}/pairs/{part_name(chunk)}")
-    first, second = table["a"].to_numpy(), table["b"].to_numpy()
+def similar_pairs(
+    store: Store, work: str, pairs: pa.Table, threshold: float, known: Sequence[KnownPart]
+) -> pa.Table:
+    """Those of ``pairs`` that are similar enough, as ``EDGES``."""
+    first, second = pairs["a"].to_numpy(), pairs["b"].to_numpy()
     refs = np.unique(np.concatenate([first, second]))
-    values, offsets = read_sets(store, work, refs)
+    values, offsets = read_sets(store, work, refs, known)
     similarity = jaccard_of_pairs(
         values, offsets, np.searchsorted(refs, first), np.searchsorted(refs, second)
     )
     enough = similarity >= threshold
     columns = [pa.array(column[enough]) for column in (first, second, similarity)]
-    batch = pa.RecordBatch.from_arrays(columns, schema=SIMILAR)
-    store.write_table(f"{work}/similar/{part_name(chunk)}", SIMILAR, [batch])
-    return Receipt([], {"similar": int(enough.sum())})
+    return pa.Table.from_arrays(columns, schema=EDGES)
 
 
 def read_sets(
-    store: Store, work: str, refs: NDArray[np.uint64]
+    store: Store, work: str, refs: NDArray[np.uint64], known: Sequence[KnownPart]
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """The shingle sets of ``refs`` (sorted, unique) one after the other, and their offsets.
 
@@ -68,8 +86,12 @@ def read_sets(
     """
     none = np.empty(0, dtype=np.uint64)
     found: list[NDArray[np.uint64]] = [none]
+    earlier = {part.partition: part for part in known}
     for partition in np.unique(refs >> np.uint64(PARTITION_SHIFT)):
         wanted = refs[refs >> np.uint64(PARTITION_SHIFT) == partition]
+        if int(partition) in earlier:
+            found += known_sets(earlier[int(partition)], wanted)
+            continue
         with store.open_table(f"{work}/shingles/{part_name(int(partition))}") as reader:
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
@@ -79,3 +101,23 @@ def read_sets(
                 found += [values[bounds[p] : bounds[p + 1]].copy() for p in places]
     offsets = np.cumsum([0] + [len(hashes) for hashes in found[1:]], dtype=np.int64)
     return np.concatenate(found), offsets
+
+
+def pairs_table(pairs: NDArray[np.uint64]) -> pa.Table:
+    """uint64 [pairs, 2] as ``PAIRS``."""
+    return pa.Table.from_arrays([pa.array(pairs[:, 0]), pa.array(pairs[:, 1])], schema=PAIRS)
+
+
+def _candidates(links: pa.Table) -> pa.Table:
+    return pairs_table(rows_of_kind(links, CANDIDATE))
+
+
+def _mixed_pair(pairs: pa.Table) -> NDArray[np.uint64]:
+    key: NDArray[np.uint64] = mixed(pairs["a"].to_numpy()) ^ pairs["b"].to_numpy()
+    return key
+
+
+def _distinct(pairs: pa.Table) -> tuple[pa.Table, Mapping[str, int]]:
+    both = np.stack([pairs["a"].to_numpy(), pairs["b"].to_numpy()], axis=1)
+    table = pairs_table(unique_pairs(both))
+    return table, {"pairs": table.num_rows}

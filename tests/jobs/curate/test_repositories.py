@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from treespan.jobs.curate.config import CurateConfig
-from treespan.jobs.curate.duplicates import decide, read_keys, write_drops
+from treespan.jobs.curate.decide import decide
+from treespan.jobs.curate.duplicates import read_keys
 from treespan.jobs.curate.exact_dedup import exact_links
+from treespan.jobs.curate.meetings import content_keys
 from treespan.jobs.curate.publish import publish_partition
 from treespan.jobs.curate.repositories import decide_repositories
-from treespan.jobs.curate.screen import content_keys, screen_partition
+from treespan.jobs.curate.scratch import DECIDED, EDGES
+from treespan.jobs.curate.screen import screen_partition
 from treespan.platform.schemas import FILES, batches
 from treespan.platform.store import Store
 
@@ -61,9 +65,13 @@ def curate(store: Store, config: CurateConfig) -> dict[str, Any]:
     refs = table["ref"].to_numpy()
     links = exact_links(content_keys(table["sha256"].to_pylist()), refs)
     keys = read_keys(store, "work", np.unique(links))
-    verdicts, receipt = decide_repositories(store, "out", "work", 1, keys.values(), config)
-    write_drops(store, "work", 1, decide(links, {}, keys, verdicts.gone))
-    published = publish_partition(store, "in.arrow", "out", "work", 0, config)
+    copies = zip(keys["sha256"].to_pylist(), keys["repo"].to_pylist(), strict=True)
+    verdicts, receipt = decide_repositories(store, "out", "work", 1, copies, config)
+    columns = [pa.array(links[:, 0]), pa.array(links[:, 1]), pa.nulls(len(links), pa.float64())]
+    drops = decide(pa.Table.from_arrays(columns, schema=EDGES), keys, verdicts.gone)
+    store.write_table("decided.arrow", DECIDED, drops.to_batches())
+    decided = ["decided.arrow"]
+    published = publish_partition(store, "in.arrow", "out", "work", 0, decided, config)
     ledger = store.read_table("out/ledger/part-00000.arrow").to_pylist()
     files = store.read_table("out/files/part-00000.arrow").to_pylist()
     return {
