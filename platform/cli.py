@@ -139,6 +139,28 @@ def similar(
 
 
 @app.command()
+def dedup(
+    table: Annotated[
+        Path, typer.Argument(help="Parquet or JSON lines: id (or repo, path), content.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for kept, dropped and pairs, as Parquet.")],
+    threshold: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Least Jaccard similarity of a duplicate.")
+    ] = 0.85,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that hash texts.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Find exact and near duplicates in a table of texts, every pair verified; without Ray."""
+    module = import_module("treespan.jobs.curate.dedup_table")
+    config = import_module("treespan.jobs.curate.config").NearDedupConfig(threshold=threshold)
+    counts = module.dedup_file(table, out, config, threads)
+    if as_json:
+        _print_json(counts)
+    else:
+        typer.echo(module.told(counts))
+
+
+@app.command()
 def complete(
     checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
     prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],

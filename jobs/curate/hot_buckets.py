@@ -122,15 +122,26 @@ def pairs_of_tile(
 ) -> NDArray[np.uint64]:
     """Pairs of the ``first`` of ``refs`` with later ones that may be similar: uint64 [pairs, 2]."""
     values, offsets = read_sets(store, work, refs, known)
-    sizes = np.diff(offsets)
-    signatures = np.empty((len(refs), PERMUTATIONS), dtype=np.uint32)
-    for place in range(len(refs)):
-        signatures[place] = signature(values[offsets[place] : offsets[place + 1]])
-    agreeing = int(max(threshold - MARGIN, 0.0) * PERMUTATIONS)
-    pairs = refs[_near(signatures, sizes, first, agreeing, threshold - 1e-9)]
+    pairs = refs[near_places(values, offsets, first, threshold)]
     earlier = make_ref(min((part.partition for part in known), default=1 << 31), 0)
     # Files of earlier corpora, both of them: neither may go.
     return pairs[pairs[:, 0] < earlier]
+
+
+def near_places(
+    values: NDArray[np.uint64], offsets: NDArray[np.int64], first: int, threshold: float
+) -> NDArray[np.int64]:
+    """Which of the ``first`` sets may be similar to which later one: int64 [pairs, 2].
+
+    Set i is ``values[offsets[i]:offsets[i + 1]]``. Sizes and estimates decide.
+    """
+    sizes = np.diff(offsets)
+    signatures = np.empty((len(sizes), PERMUTATIONS), dtype=np.uint32)
+    for place in range(len(sizes)):
+        signatures[place] = signature(values[offsets[place] : offsets[place + 1]])
+    agreeing = int(max(threshold - MARGIN, 0.0) * PERMUTATIONS)
+    places: NDArray[np.int64] = _near(signatures, sizes, first, agreeing, threshold - 1e-9)
+    return places
 
 
 @compiled
