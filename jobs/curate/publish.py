@@ -4,10 +4,13 @@ files, their index and the ledger.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.duplicates import read_decided
@@ -18,7 +21,7 @@ from treespan.jobs.curate.scratch import ROW_MASK
 from treespan.jobs.curate.screen import STEP, decide_by
 from treespan.platform.ledger import Decision, decide, funnel_of
 from treespan.platform.partitions import Receipt
-from treespan.platform.schemas import FILES, LEDGER, batches, part_name
+from treespan.platform.schemas import FILES, LEDGER, part_name
 from treespan.platform.store import Store
 
 
@@ -27,17 +30,18 @@ class Publish:
 
     def __init__(
         self,
-        keys: dict[int, dict[str, Any]],
-        drops: dict[int, dict[str, Any]],
+        keys: pa.Table,
+        drops: Mapping[int, dict[str, Any]],
         gone: Mapping[str, Gone],
         guard: ParseGuard,
         config: CurateConfig,
     ) -> None:
-        self.decisions: list[Decision] = []
-        self.languages: list[str] = []
+        self.ledger: list[pa.RecordBatch] = []
+        self.languages: Counter[str] = Counter()
         self.repositories: set[str] = set()
         self.bytes = 0
         self._keys = keys
+        self._rows = keys["ref"].to_numpy() & np.uint64(ROW_MASK)
         self._drops = drops
         self._gone = gone
         self._guard = guard
@@ -47,36 +51,39 @@ class Publish:
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of the next batch of ``FILES`` that stay, with their language."""
         contents = batch["content"].cast(pa.large_binary())
+        begin = self._next_row
+        self._next_row += batch.num_rows
+        start, end = np.searchsorted(self._rows, [begin, self._next_row])
+        decisions: list[Decision] = []
         kept: list[int] = []
         languages: list[str] = []
-        for index in range(batch.num_rows):
-            key = self._keys.get(self._next_row + index)
-            if key is None or not self._stays(key, contents[index]):
+        for key in self._keys.slice(start, end - start).to_pylist():
+            index = (key["ref"] & ROW_MASK) - begin
+            decision = self._decide(key, contents[index])
+            if decision is not None:
+                decisions.append(decision)
                 continue
             kept.append(index)
             languages.append(key["language"])
             self.repositories.add(key["repo"])
             self.bytes += key["size"]
-        self._next_row += batch.num_rows
-        self.languages += languages
+        self.ledger.append(pa.RecordBatch.from_pylist(decisions, schema=LEDGER))
+        self.languages.update(languages)
         chosen = batch.take(pa.array(kept, type=pa.int64()))
         columns = {name: chosen[name] for name in FILES.names}
         columns["language"] = pa.array(languages, type=pa.string())
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=FILES)
 
-    def _stays(self, key: dict[str, Any], content: pa.Scalar) -> bool:
+    def _decide(self, key: dict[str, Any], content: pa.Scalar) -> Decision | None:
+        """Why the file goes; None if it stays."""
         gone = self._gone.get(key["repo"])
         if gone is not None:
-            self.decisions.append(decide_gone(gone, key))
-            return False
+            return decide_gone(gone, key)
         drop = self._drops.get(key["ref"])
         if drop is not None:
-            self.decisions.append(_decide_duplicate(key, drop, self._config))
-            return False
+            return _decide_duplicate(key, drop, self._config)
         verdict = check_syntax(self._guard, key["language"], content.as_py(), self._config.syntax)
-        if verdict is not None:
-            self.decisions.append(decide_by(verdict, key))
-        return verdict is None
+        return None if verdict is None else decide_by(verdict, key)
 
 
 def publish_partition(
@@ -93,9 +100,7 @@ def publish_partition(
     ``decided`` are the tables with the duplicates of all partitions.
     """
     part = part_name(partition)
-    keys = {
-        row["ref"] & ROW_MASK: row for row in store.read_table(f"{work}/keys/{part}").to_pylist()
-    }
+    keys = store.read_table(f"{work}/keys/{part}")
     drops = read_decided(store, decided, partition)
     gone = read_gone(store, work, partition)
     with ParseGuard(config.syntax.timeout_s) as guard:
@@ -112,26 +117,32 @@ def publish_partition(
     entries = [written]
     if config.index:
         entries.append(write_index(store, written.path, f"{folder}/index/{part}"))
-    screened = [
-        gone_first(row, gone) for row in store.read_table(f"{work}/ledger/{part}").to_pylist()
-    ]
-    decisions = sorted([*screened, *publish.decisions], key=lambda row: (row["repo"], row["path"]))
-    ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, batches(LEDGER, decisions))
+    screened = gone_first(store.read_table(f"{work}/ledger/{part}"), gone)
+    rows = pa.concat_tables([screened, pa.Table.from_batches(publish.ledger, LEDGER)])
+    rows = rows.sort_by([("repo", "ascending"), ("path", "ascending")]).combine_chunks()
+    in_order = rows.to_batches(max_chunksize=512)
+    ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, in_order)
+    decisions = (row for batch in in_order for row in batch.to_pylist())
     counts = {
         "files": written.rows,
         "bytes": publish.bytes,
         "repositories": len(publish.repositories),
-        "funnel": funnel_of(decisions, publish.languages),
+        "funnel": funnel_of(decisions, publish.languages.elements()),
     }
     return Receipt([*entries, ledger], counts)
 
 
-def gone_first(decision: Decision, gone: Mapping[str, Gone]) -> Decision:
-    """``decision``, or that on the whole repository where it comes before the rule on the file."""
-    repository = gone.get(decision["repo"])
-    if repository is None or decision["rule"] in GATES:
-        return decision
-    return decide_gone(repository, decision)
+def gone_first(screened: pa.Table, gone: Mapping[str, Gone]) -> pa.Table:
+    """The ledger of the first pass; of repositories that are gone, that is told in place of the
+    rules on files that come after it.
+    """
+    concerned = pc.and_(
+        pc.is_in(screened["repo"], value_set=pa.array(list(gone), pa.string())),
+        pc.invert(pc.is_in(screened["rule"], value_set=pa.array(sorted(GATES)))),
+    )
+    some = [decide_gone(gone[row["repo"]], row) for row in screened.filter(concerned).to_pylist()]
+    others = screened.filter(pc.invert(concerned))
+    return pa.concat_tables([others, pa.Table.from_pylist(some, schema=LEDGER)])
 
 
 def decide_gone(gone: Gone, file: Mapping[str, Any]) -> Decision:

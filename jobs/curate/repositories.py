@@ -5,9 +5,11 @@ A repository's numbers are a row of a small table, so these decisions are made o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import pyarrow as pa
 
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.ranking import Signals, rank_repositories
@@ -142,18 +144,23 @@ class Survey:
         self._files[repo] = self._files.get(repo, 0) + 1
         self._bytes[repo] = self._bytes.get(repo, 0) + file["size"]
 
-    def rows(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def rows(self, keys: pa.Table) -> list[dict[str, Any]]:
         """Rows of ``SURVEY``; ``keys`` are the files that passed the rules as well."""
-        contents: dict[str, set[str]] = {}
-        for key in keys:
-            contents.setdefault(key["repo"], set()).add(key["sha256"])
+        counted = keys.group_by("repo").aggregate([("sha256", "count_distinct")])
+        contents = dict(
+            zip(
+                counted["repo"].to_pylist(),
+                counted["sha256_count_distinct"].to_pylist(),
+                strict=True,
+            )
+        )
         return [
             {
                 **{name: self._first[repo][name] for name in ("stars", "commits", "test_files")},
                 "repo": repo,
                 "files": self._files[repo],
                 "bytes": self._bytes[repo],
-                "contents": len(contents.get(repo, ())),
+                "contents": contents.get(repo, 0),
             }
             for repo in sorted(self._first)
         ]

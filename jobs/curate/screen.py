@@ -50,14 +50,16 @@ class Compared:
 
 
 class Screen:
-    """Screens one partition: decisions and keys pile up (they are narrow), shingles stream on."""
+    """Screens one partition: keys, meetings and decisions pile up as narrow batches, under 1 kB a
+    file together; shingles stream on.
+    """
 
     def __init__(self, partition: int, config: CurateConfig) -> None:
         self.partition = partition
         self.config = config
-        self.decisions: list[Decision] = []
-        self.keys: list[dict[str, Any]] = []
+        self.keys: list[pa.RecordBatch] = []
         self.meetings: list[pa.RecordBatch] = []
+        self.ledger: list[pa.RecordBatch] = []
         self.files = 0
         self.bytes = 0
         self._rules = rules_of(config)
@@ -68,6 +70,8 @@ class Screen:
         """Screen the next rows of ``FILES``; returns the ``SHINGLES`` of those that pass."""
         contents = batch["content"].cast(pa.large_binary())
         compared: list[Compared] = []
+        keys: list[dict[str, Any]] = []
+        decisions: list[Decision] = []
         for index, row in enumerate(batch.select(READ_COLUMNS).to_pylist()):
             content = contents[index].as_py()
             row["ref"] = make_ref(self.partition, self.files)
@@ -81,13 +85,15 @@ class Screen:
             if verdict is None or verdict.rule not in GATES:
                 self.survey.add(row)
             if verdict is not None:
-                self.decisions.append(decide_by(verdict, row))
+                decisions.append(decide_by(verdict, row))
                 continue
-            self.keys.append(row)
+            keys.append(row)
             # Copies within the partition meet by their content only: the first stands for all.
             if self.config.near_dedup.enabled and row["sha256"] not in self._seen:
                 compared.append(Compared(row["ref"], row["sha256"], shingles(content)))
             self._seen.add(row["sha256"])
+        self.keys.append(pa.RecordBatch.from_pylist(keys, schema=KEYS))
+        self.ledger.append(pa.RecordBatch.from_pylist(decisions, schema=LEDGER))
         meetings = band_meetings(compared, self.config.near_dedup)
         if meetings is not None:
             self.meetings.append(meetings)
@@ -96,10 +102,8 @@ class Screen:
     def all_meetings(self) -> Iterator[pa.RecordBatch]:
         """Every file with its content, if copies are looked for, and the bands of all batches."""
         wanted = self.config.exact_dedup or self.config.repository_dedup.enabled
-        if wanted and self.keys:
-            contents = content_keys([key["sha256"] for key in self.keys])
-            refs = np.array([key["ref"] for key in self.keys], dtype=np.uint64)
-            yield content_batch(contents, refs)
+        for keys in self.keys if wanted else ():
+            yield content_batch(content_keys(keys["sha256"]), keys["ref"].to_numpy())
         yield from self.meetings
 
 
@@ -117,9 +121,9 @@ def screen_partition(
 
     store.write_table(f"{work}/shingles/{part}", SHINGLES, shingle_batches())
     meetings = store.write_table(f"{work}/meetings/{part}", MEETINGS, screen.all_meetings())
-    store.write_table(f"{work}/keys/{part}", KEYS, batches(KEYS, screen.keys))
-    store.write_table(f"{work}/ledger/{part}", LEDGER, batches(LEDGER, screen.decisions))
-    survey = screen.survey.rows(screen.keys)
+    store.write_table(f"{work}/keys/{part}", KEYS, screen.keys)
+    store.write_table(f"{work}/ledger/{part}", LEDGER, screen.ledger)
+    survey = screen.survey.rows(pa.Table.from_batches(screen.keys, KEYS))
     store.write_table(f"{work}/survey/{part}", SURVEY, batches(SURVEY, survey))
     counts = {"files": screen.files, "bytes": screen.bytes, "meetings": meetings.rows}
     return Receipt([], counts)
