@@ -44,10 +44,17 @@ def grams_in_order(text: bytes, words: int = WORDS) -> NDArray[np.uint64]:
 
 def unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Sorted, without repeats. (``np.unique`` does the same at twice the cost.)"""
-    hashes = np.sort(hashes)
-    if len(hashes) > 1:
-        hashes = hashes[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
-    return hashes
+    return _distinct(np.sort(hashes)) if HAS_NUMBA else np.unique(hashes)
+
+
+@compiled
+def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    count = 0
+    for position in range(len(hashes)):
+        if position == 0 or hashes[position] != hashes[position - 1]:
+            hashes[count] = hashes[position]
+            count += 1
+    return hashes[:count]
 
 
 def count_words(text: bytes) -> int:
@@ -87,10 +94,14 @@ def _grams(data: NDArray[np.uint8], is_word: NDArray[np.bool_], words: int) -> N
     if size == 0:
         return hashes[:0]
     grams = np.empty(count - size + 1, dtype=np.uint64)
-    for first in range(len(grams)):
-        value = np.uint64(0)
-        for k in range(size):
-            value = value * _WORD + hashes[first + k]
+    value = np.uint64(0)
+    leaving = _ONE  # what the first word of a shingle is multiplied with
+    for k in range(size):
+        value = value * _WORD + hashes[k]
+        leaving *= _WORD
+    grams[0] = _mix(value)
+    for first in range(1, len(grams)):
+        value = value * _WORD + hashes[first + size - 1] - hashes[first - 1] * leaving
         grams[first] = _mix(value)
     return grams
 
