@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from treespan.jobs.curate.config import CurateConfig
+from treespan.jobs.curate.known import known_state
 from treespan.jobs.curate.similar import search
 from treespan.jobs.curate.step import make_step as make_curate
 from treespan.jobs.curate.step import nothing_left
@@ -14,6 +15,7 @@ from treespan.jobs.ingest.step import make_step as make_ingest
 from treespan.platform.errors import UserError, find_user_error
 from treespan.platform.ledger import read_decisions
 from treespan.platform.progress import Progress
+from treespan.platform.run_record import write_run
 from treespan.platform.steps import Output, execute
 from treespan.platform.store import Store
 
@@ -139,6 +141,44 @@ def test_every_rule_is_told_and_runs_agree(corpus: Path, tmp_path: Path, ray_clu
     again = curate(corpus, Store(str(tmp_path / "two")))
     assert again.digest == output.digest
     assert again.counts == counts
+
+    # A later run leaves out what this one has kept, and says so.
+    write_run(store, "first", {"curate": output}, ("curate",))
+    later = tmp_path / "later"
+    for name, text in (
+        ("new/LICENSE", "SPDX-License-Identifier: MIT\n"),
+        ("new/same.py", code(12)),
+        ("new/edited.py", code(14).replace("(9,", "(nine,")),
+        ("new/own.py", code(50)),
+    ):
+        (later / name).parent.mkdir(parents=True, exist_ok=True)
+        (later / name).write_text(text)
+    against = [{"store": store.uri, "run": "first"}]
+    added = curate(later, Store(str(tmp_path / "three")), against=against)
+    assert added.counts["known_files"] == 9
+    assert added.counts["funnel"]["kept"] == {"Python": 1}
+    told = {
+        path: read_decisions(added.store, added.folder, "new", path)[0]
+        for path in ("same.py", "edited.py")
+    }
+    assert {path: row["rule"] for path, row in told.items()} == {
+        "same.py": "exact-duplicate",
+        "edited.py": "near-duplicate",
+    }
+    assert told["same.py"]["detail"] == "lib/m2.py of the run first"
+    assert told["edited.py"]["detail"] == "lib/m4.py of the run first"
+    assert 0.85 <= told["edited.py"]["similarity"] < 1
+
+
+def test_an_earlier_corpus_without_an_index_is_refused(tmp_path: Path) -> None:
+    config = CurateConfig.model_validate({"against": [{"store": str(tmp_path), "run": "first"}]})
+    with pytest.raises(UserError, match="no run called 'first'"):
+        known_state(config)
+    store = Store(str(tmp_path))
+    write_run(store, "first", {}, ("curate",))
+    with pytest.raises(UserError, match="holds no index of signatures"):
+        known_state(config)
+    assert known_state(CurateConfig()) is None
 
 
 @pytest.mark.ray
