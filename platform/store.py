@@ -1,7 +1,7 @@
 """The store: a folder behind ``pyarrow.fs``, local or remote, where every artifact lives.
 
 Files appear whole or not at all. On a local disk they are written beside their place and renamed;
-object stores publish an upload only when it is completed. Readers of a step look at its manifest,
+object stores publish an upload only when it is completed, and one that fails is removed. Readers of a step look at its manifest,
 which is written last, so a half-written step is never seen.
 """
 
@@ -13,7 +13,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from treespan.platform.errors import UserError
+from treespan.platform.uri import without_secrets
 
 TEMPORARY_PREFIX = ".partial-"
 """Names that start so are unfinished writes of a process that died; listings skip them."""
@@ -46,6 +47,7 @@ class Store:
     """Reads and writes files under one URI. Cheap to pickle: workers reconnect by themselves."""
 
     def __init__(self, uri: str) -> None:
+        without_secrets(uri)
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -140,7 +142,7 @@ class Store:
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file."""
-        with self.fs.open_input_stream(self.path(relative)) as stream:
+        with self.fs.open_input_stream(self.path(relative), compression=None) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, relative: str, data: bytes) -> FileEntry:
@@ -196,14 +198,20 @@ class Store:
     def _publish(self, relative: str) -> Iterator[pa.NativeFile]:
         path = self.path(relative)
         if not self.is_local:
-            with self.fs.open_output_stream(path) as stream:
-                yield stream
+            try:
+                with self.fs.open_output_stream(path, compression=None) as stream:
+                    yield stream
+            except BaseException:
+                # Arrow cannot abort an upload: closing the stream has published what there was.
+                with suppress(OSError):
+                    self.fs.delete_file(path)
+                raise
             return
         folder, _, name = path.rpartition("/")
         partial = f"{folder}/{TEMPORARY_PREFIX}{name}-{uuid.uuid4().hex[:8]}"
         self.fs.create_dir(folder, recursive=True)
         try:
-            with self.fs.open_output_stream(partial) as stream:
+            with self.fs.open_output_stream(partial, compression=None) as stream:
                 yield stream
             self.fs.move(partial, path)
         except BaseException as error:

@@ -1,9 +1,14 @@
 """What all tests share: one Ray cluster for the whole run, and small corpora of real files."""
 
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -19,6 +24,9 @@ settings.register_profile("treespan", deadline=None, suppress_health_check=[Heal
 settings.load_profile("treespan")
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Of the S3 server of the tests; set before Ray starts, so that its workers have them.
+os.environ["AWS_ACCESS_KEY_ID"] = "test"
+os.environ["AWS_SECRET_ACCESS_KEY"] = "test"
 ROOT = Path(__file__).parent.parent
 
 
@@ -40,6 +48,26 @@ def ray_cluster() -> Iterator[None]:
 
     with ray_session(RayConfig(num_cpus=2)):
         yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[str], str]]:
+    """A function from ``bucket/prefix`` to its URI at an S3 server, in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            assert any("Running on" in line for line in server.stderr)
+            # It logs every request; a full pipe would stop it.
+            threading.Thread(target=server.stderr.read, daemon=True).start()
+            assert httpx.put(f"http://127.0.0.1:{port}/bucket").is_success
+            options = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+            yield lambda path: f"s3://{path}?{options}"
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from treespan.platform.config import Config
+from treespan.platform.uri import PathOrUri
 
 
 class DirectorySource(Config):
     """A folder of source files, or a folder of such folders."""
 
     kind: Literal["directory"] = "directory"
-    path: str = Field(min_length=1)
-    """The folder; ``~`` is expanded, a relative path starts at the working directory."""
+    path: PathOrUri
+    """The folder; local (``~`` is expanded, a relative path starts at the working directory) or a
+    URI such as ``s3://bucket/prefix``."""
     repo: str | None = Field(default=None, min_length=1)
     """Name of the repository; the folder's name if not given."""
     licence: str | None = None
@@ -27,8 +29,8 @@ class GitSource(Config):
     """A git repository, bare or with a work tree; read from its objects, without a checkout."""
 
     kind: Literal["git"] = "git"
-    path: str = Field(min_length=1)
-    """The work tree or the bare repository; ``~`` is expanded."""
+    path: PathOrUri
+    """The work tree or the bare repository, on a local disk; ``~`` is expanded."""
     repo: str | None = Field(default=None, min_length=1)
     """Name of the repository; the folder's name without ``.git`` if not given."""
     ref: str = Field(default="HEAD", min_length=1)
@@ -55,7 +57,7 @@ class ArchiveSource(Config):
     """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
 
     kind: Literal["archive"] = "archive"
-    path: str = Field(min_length=1)
+    path: PathOrUri
     """The archive, or with ``each_file`` a folder of them; local (``~`` is expanded) or a URI."""
     each_file: bool = False
     """Every archive below the folder, at any depth, is a repository; other files are ignored."""
@@ -99,14 +101,14 @@ class TableSource(Config):
     """Parquet or JSON lines with a file per row, grouped into repositories by a column."""
 
     kind: Literal["table"] = "table"
-    path: str = Field(min_length=1)
+    path: PathOrUri
     """A file, a folder (``.parquet``, ``.jsonl``, also ``.gz`` and ``.zst``) or a glob in the last
     part; local (``~`` is expanded) or a URI."""
     layout: Literal["plain", "the-stack-v1", "the-stack-v2"] = "plain"
     """Names of the columns; ``plain``: repo, path, content and, if there, licence, stars, commit."""
     columns: ColumnNames = ColumnNames()
     """Columns that are named differently from the layout."""
-    content_store: str | None = None
+    content_store: PathOrUri | None = None
     """Where the contents are if not in the table: a folder or URI with ``{blob_id}`` in it, such as
     ``s3://softwareheritage/content/{blob_id}?region=us-east-1``."""
     content_compression: Literal["none", "gzip"] = "gzip"

@@ -16,10 +16,11 @@ from treespan.jobs.ingest.config import (
     Source,
     TableSource,
 )
-from treespan.jobs.ingest.directory import list_directory
+from treespan.jobs.ingest.directory import is_uri, list_directory
 from treespan.jobs.ingest.git import list_git
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
+from treespan.jobs.ingest.remote_directory import list_remote_directory
 from treespan.jobs.ingest.repository import Repository
 from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
@@ -64,6 +65,8 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
 
 def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
     match source:
+        case DirectorySource() if is_uri(source.path):
+            return list_remote_directory(source)
         case DirectorySource():
             return list_directory(source)
         case GitSource():
