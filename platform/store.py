@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -150,6 +151,11 @@ class Store:
         with self._publish(relative) as stream:
             stream.write(data)
         return FileEntry(relative, len(data), hashlib.sha256(data).hexdigest())
+
+    def copy_in(self, relative: str, file: Path) -> None:
+        """Publish a local file, piece by piece."""
+        with file.open("rb") as source, self._publish(relative) as stream:
+            shutil.copyfileobj(source, stream, 1 << 20)
 
     def read_json(self, relative: str) -> Any:
         """A JSON document."""

@@ -53,7 +53,19 @@ class PythonEnvironmentSource(Config):
     """Globs of normalised distribution names to leave out; they beat ``include``."""
 
 
-class ArchiveSource(Config):
+class ArchiveGuards(Config):
+    """What an archive may cost before it is refused."""
+
+    max_unpacked_bytes: int = Field(default=2 << 30, ge=1)
+    """An archive that unpacks to more is refused as a bomb."""
+    max_members: int = Field(default=200_000, ge=1)
+    """An archive with more members is refused as a bomb."""
+    max_ratio: float = Field(default=200.0, gt=1)
+    """An archive that unpacks to more than so many times its size is refused as a bomb, if it
+    unpacks to 16 MiB at least (ours: source code stays below 20, a tar of tiny files below 100)."""
+
+
+class ArchiveSource(ArchiveGuards):
     """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
 
     kind: Literal["archive"] = "archive"
@@ -65,13 +77,28 @@ class ArchiveSource(Config):
     """Name of the repository; the file's name without version and suffix if not given."""
     licence: str | None = None
     """SPDX expression that holds for every file, whatever the files say."""
-    max_unpacked_bytes: int = Field(default=2 << 30, ge=1)
-    """An archive that unpacks to more is refused as a bomb."""
-    max_members: int = Field(default=200_000, ge=1)
-    """An archive with more members is refused as a bomb."""
-    max_ratio: float = Field(default=200.0, gt=1)
-    """An archive that unpacks to more than so many times its size is refused as a bomb, if it
-    unpacks to 16 MiB at least (ours: source code stays below 20, a tar of tiny files below 100)."""
+
+
+class PackageSource(ArchiveGuards):
+    """Packages by name, fetched by the ordinary clients with the user's own configuration."""
+
+    kind: Literal["package"] = "package"
+    names: tuple[str, ...] = ()
+    """``pypi:NAME``, ``pypi:NAME==1.2``, ``npm:@scope/name@4``, ``debian:NAME``: what pip, npm and
+    apt-get take behind the colon, names and versions only."""
+    names_from: str | None = Field(default=None, min_length=1)
+    """A file with such a name in each line, besides ``names``; ``#`` starts a comment."""
+    refresh: str = Field(default="", max_length=100)
+    """What a name was resolved to is remembered in the store. Any other text here (a date) has it
+    resolved anew, and remembered for that text."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> PackageSource:
+        if not self.names and self.names_from is None:
+            raise ValueError("a source of packages needs names, or names_from")
+        return self
 
 
 class ColumnNames(Config):
@@ -127,7 +154,12 @@ class TableSource(Config):
 
 
 Source = Annotated[
-    DirectorySource | GitSource | PythonEnvironmentSource | ArchiveSource | TableSource,
+    DirectorySource
+    | GitSource
+    | PythonEnvironmentSource
+    | ArchiveSource
+    | PackageSource
+    | TableSource,
     Field(discriminator="kind"),
 ]
 
