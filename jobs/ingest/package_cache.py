@@ -108,6 +108,8 @@ class _Cache:
                 fetched = fetch(request.text, Path(folder))
             except PackageError as error:
                 return error
+            except (ValueError, LookupError, TypeError) as error:
+                return PackageError(f"the client's answer cannot be read ({error})")
             files = tuple(self._keep(path) for path in fetched.files)
         resolved = Resolved(fetched.name, fetched.version, files)
         self.store.write_json(self._lock(request), {"request": str(request), **asdict(resolved)})

@@ -27,7 +27,8 @@ def _prepare(folder: Path) -> Fetch:
         (description,) = into.glob("*.dsc")
         text = description.read_text(encoding="utf-8", errors="replace")
         name, version = (_field(text, field) for field in ("Source", "Version"))
-        return Fetched(name, version, tuple(sorted(into.glob("*.tar.*[!c]"))))
+        archives = sorted(path for path in into.glob("*.tar.*") if path.suffix != ".asc")
+        return Fetched(name, version, tuple(archives))
 
     return fetch
 

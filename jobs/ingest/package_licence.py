@@ -104,12 +104,13 @@ def files_licences(text: str) -> list[FilesLicence]:
 
 def licence_of_synopsis(synopsis: str) -> str:
     """``GPL-2+ or Expat, and BSD-3-clause`` as SPDX; the comma binds less than ``and``."""
-    parts = []
+    parts: list[str] = []
     for part in synopsis.split(","):
         words = part.split()
         joint = words.pop(0).upper() if words and words[0].lower() in ("and", "or") else ""
         named = " ".join(DEBIAN_NAMES.get(word.lower(), word) for word in words)
-        parts += [joint or "AND"] * bool(parts) + [f"({named})"]
+        if named:
+            parts += [joint or "AND"] * bool(parts) + [f"({named})"]
     return normalise(" ".join(parts)) or NO_ASSERTION
 
 

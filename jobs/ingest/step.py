@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Any
 
 from treespan.jobs.ingest.archive import list_archives
@@ -36,18 +36,25 @@ from treespan.platform.store import Store
 
 def make_step(config: IngestConfig) -> Step:
     """Sources to ``files/part-*.arrow`` (``FILES``) and ``ledger/part-*.arrow`` (``LEDGER``)."""
+    # Once for the key and the run: what is keyed is what is read, and no client is asked twice.
+    listed = cache(partial(list_repositories, config))
     return Step(
         name=STEP,
         version=2,
         params=config.to_dict(),
-        run=partial(run, config),
-        fingerprint=partial(fingerprint, config),
+        run=partial(run, config, listed),
+        fingerprint=lambda store: states(listed(store)),
     )
 
 
 def fingerprint(config: IngestConfig, store: Store | None = None) -> list[list[Any]]:
     """The state of every repository: it changes when a source does. Raises ``UserError``."""
-    return [[found.name, found.source, found.state()] for found in list_repositories(config, store)]
+    return states(list_repositories(config, store))
+
+
+def states(repositories: Sequence[Repository]) -> list[list[Any]]:
+    """Name, kind of source and state of each, as JSON types."""
+    return [[found.name, found.source, found.state()] for found in repositories]
 
 
 def list_repositories(config: IngestConfig, store: Store | None = None) -> list[Repository]:
@@ -88,10 +95,12 @@ def _list(source: Source, config: IngestConfig, store: Store | None) -> Sequence
             return list_table(source, config.partitions, config.max_file_bytes)
 
 
-def run(config: IngestConfig, context: Context) -> Result:
+def run(
+    config: IngestConfig, listed: Callable[[Store], Sequence[Repository]], context: Context
+) -> Result:
     """Read every repository; counts: repositories, files, bytes and the funnel of what was not."""
     assigned: list[list[Repository]] = [[] for _ in range(config.partitions)]
-    for repository in list_repositories(config, context.store):
+    for repository in listed(context.store):
         assigned[partition_of(repository.name, config.partitions)].append(repository)
     store, folder = context.store, context.folder
 
