@@ -78,9 +78,9 @@ def run_client(command: Sequence[str], folder: Path, fix: str) -> str:
 
 
 def _told(stderr: str) -> str:
-    """The client's own error, in a line; its last words if it marks none."""
+    """The client's own error, in a line: the first that it marks, or else its last words."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     marked = [match["said"] for line in lines if (match := _ERROR_LINE.match(line))]
-    # pip's last error sums up; npm's first ones tell, and its last names a log file.
-    chosen = [line for line in marked if "complete log of this run" not in line][-2:] or lines[-1:]
-    return masked("; ".join(chosen))[:500]
+    # "Exception:" is what pip says before a traceback, whose last line tells.
+    telling = [said for said in marked if not said.endswith(":")]
+    return masked("; ".join(telling[:2] or lines[-1:]))[:500]

@@ -73,7 +73,7 @@ def test_a_run_is_the_same_as_on_a_local_disk(
     ]
     digests = [{name: output.digest for name, output in run.outputs.items()} for run in runs]
     assert digests[0] == digests[1]
-    assert runs[0].outputs["curate"].counts["files"] == 3
+    assert runs[0].outputs["ingest"].counts["files"] == 3
     assert not [path for path in remote.list_files("") if "/work/" in path]
     again = run_recipe(load_recipe(recipe), remote, Progress(quiet=True), until="curate")
     assert again.ran == []

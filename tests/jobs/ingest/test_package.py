@@ -230,7 +230,7 @@ def test_npm(registry: Path, ingest: Ingest) -> None:
     }
     (missing,) = decisions
     assert (missing["repo"], missing["rule"]) == ("npm:@our/none", "package-error")
-    assert "404" in missing["detail"]
+    assert "code E404" in missing["detail"]
     assert not (registry / "executed").exists()
 
 
