@@ -88,9 +88,9 @@ class PackageSource(ArchiveGuards):
     apt-get take behind the colon, names and versions only."""
     names_from: str | None = Field(default=None, min_length=1)
     """A file with such a name in each line, besides ``names``; ``#`` starts a comment."""
-    refresh: str = Field(default="", max_length=100)
-    """What a name was resolved to is remembered in the store. Any other text here (a date) has it
-    resolved anew, and remembered for that text."""
+    refresh: str = Field(default="first", pattern=r"^\w[\w.-]{0,99}$")
+    """What a name was resolved to is remembered in the store under this word. Another word (a date)
+    has all names resolved anew."""
     licence: str | None = None
     """SPDX expression that holds for every file, whatever the files say."""
 

@@ -124,5 +124,5 @@ class _Cache:
         return CachedFile(path, file.stat().st_size)
 
     def _lock(self, request: Request) -> str:
-        refresh, text = (quote(part, safe="@=+~") for part in (self.refresh, request.text))
-        return f"packages/locks/{refresh or 'first'}/{request.ecosystem}/{text}.json"
+        text = quote(request.text, safe="@=+~")
+        return f"packages/locks/{self.refresh}/{request.ecosystem}/{text}.json"

@@ -14,6 +14,8 @@ from treespan.jobs.ingest.package_client import Client, Fetch, Fetched, PackageE
 _FIX = "Start the run on a machine with apt (Debian, Ubuntu), or leave Debian's packages out."
 _LINE = re.compile(r"^[ \t]*deb(-src)?[ \t]+(?!cdrom:)(?P<rest>\S.*)$", re.MULTILINE)
 _TYPES = re.compile(r"^Types:.*$", re.MULTILINE | re.IGNORECASE)
+_HOOKS = [f"APT::Update::{when}" for when in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")]
+"""Commands that a system runs around ``apt-get update``, to keep its own files up to date."""
 _FIELD = r"^{}: *(\S+)"
 
 
@@ -34,28 +36,34 @@ def _prepare(folder: Path) -> Fetch:
 
 
 def _private_configuration(folder: Path) -> list[str]:
-    """Options that make apt keep its lists, and read its sources, in ``folder``."""
+    """Options that make apt keep its lists, and read its sources, in ``folder``.
+
+    A file of settings is read after all others, so the user's proxies and credentials hold.
+    """
     asked = ["SOURCES", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
     said = run_client(["apt-config", "shell", *asked], folder, _FIX)
     places = dict(re.findall(r"^(\w+)='(.*)'$", said, re.MULTILINE))
     parts = folder / "parts"
     for made in (parts, folder / "lists" / "partial", folder / "cache" / "archives" / "partial"):
         made.mkdir(parents=True)
-    (folder / "none").touch()
     found = [Path(places["SOURCES"])] if "SOURCES" in places else []
     found += sorted(Path(places["PARTS"]).glob("*")) if "PARTS" in places else []
     for number, path in enumerate(path for path in found if path.is_file()):
         if path.suffix in (".list", ".sources"):
             text = path.read_text(encoding="utf-8", errors="replace")
             (parts / f"{number:03}{path.suffix}").write_text(as_sources(text, path.suffix))
-    return [
-        f"-oDir::Etc::sourcelist={folder / 'none'}",
-        f"-oDir::Etc::sourceparts={parts}",
-        f"-oDir::State::lists={folder / 'lists'}",
-        f"-oDir::Cache={folder / 'cache'}",
+    settings = {
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": str(parts),
+        "Dir::State::lists": str(folder / "lists"),
+        "Dir::Cache": str(folder / "cache"),
         # apt drops root's rights to a user who may not enter our folder.
-        "-oAPT::Sandbox::User=",
-    ]
+        "APT::Sandbox::User": "",
+    }
+    written = [f"#clear {hook};\n" for hook in _HOOKS]
+    written += [f'{name} "{value}";\n' for name, value in settings.items()]
+    (folder / "apt.conf").write_text("".join(written))
+    return [f"-c={folder / 'apt.conf'}"]
 
 
 def as_sources(text: str, suffix: str) -> str:

@@ -278,7 +278,10 @@ def archive_of_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sources = tmp_path / "sources.list"
     sources.write_text(f"deb [trusted=yes] file:{folder} ./\n")
     settings = tmp_path / "apt.conf"
-    settings.write_text(f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "/dev/null";\n')
+    hook = f'APT::Update::Post-Invoke {{ "touch {tmp_path}/executed"; }};\n'
+    settings.write_text(
+        f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "/dev/null";\n{hook}'
+    )
     monkeypatch.setenv("APT_CONFIG", str(settings))
     return folder
 
@@ -290,6 +293,7 @@ def _sums(files: list[Path]) -> str:
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt is not installed")
 def test_source_packages_of_debian(archive_of_debian: Path, ingest: Ingest) -> None:
+    """Also: the system's own hooks do not run."""
     rows, decisions = ingest(source("debian:tool", "debian:tool=1:1.2-3", "debian:none"))
     assert {(row["path"], row["licence"]) for row in rows} == {
         ("src/new.c", "MIT"),
@@ -305,6 +309,7 @@ def test_source_packages_of_debian(archive_of_debian: Path, ingest: Ingest) -> N
         ("debian:tool", "debian/rules", "archive-duplicate"),
     ]
     assert "Unable to find a source package for none" in decisions[0]["detail"]
+    assert not (archive_of_debian.parent / "executed").exists()
 
 
 def test_sources_of_apt_become_sources_of_source_packages() -> None:
