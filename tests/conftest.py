@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -50,24 +51,42 @@ def ray_cluster() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Callable[[str], str]]:
-    """A function from ``bucket/prefix`` to its URI at an S3 server, in a process of its own."""
+@contextmanager
+def server(command: list[str], ready: str) -> Iterator[int]:
+    """A server in a process of its own, on a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-u", "-m", *command, str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
         try:
-            assert any("Running on" in line for line in server.stderr)
+            assert any(ready in line for line in process.stdout)
             # It logs every request; a full pipe would stop it.
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            assert httpx.put(f"http://127.0.0.1:{port}/bucket").is_success
-            options = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
-            yield lambda path: f"s3://{path}?{options}"
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield port
         finally:
-            server.terminate()
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[str], str]]:
+    """A function from ``bucket/prefix`` to its URI at a server that speaks S3."""
+    with server(["moto.server", "-H", "127.0.0.1", "-p"], "Running on") as port:
+        assert httpx.put(f"http://127.0.0.1:{port}/bucket").is_success
+        options = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+        yield lambda path: f"s3://{path}?{options}"
+
+
+@pytest.fixture(scope="session")
+def gs() -> Iterator[Callable[[str], str]]:
+    """A function from ``bucket/prefix`` to its URI at a server that speaks GCS."""
+    emulator = "gcp_storage_emulator start --in-memory --default-bucket=bucket --host=127.0.0.1"
+    with server([*emulator.split(), "--port"], "All services started") as port:
+        options = f"endpoint_override=127.0.0.1:{port}&scheme=http&retry_limit_seconds=5"
+        yield lambda path: f"gs://anonymous@{path}?{options}"
 
 
 @pytest.fixture(scope="session")

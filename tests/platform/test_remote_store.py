@@ -1,4 +1,4 @@
-"""The store and the command's path behind a real S3 API."""
+"""The store behind the real clients of S3 and GCS, and a run in it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +15,14 @@ from treespan.platform.store import Store
 SCHEMA = pa.schema([("x", pa.int64())])
 
 
-def test_files_and_folders(s3: Callable[[str], str]) -> None:
-    store = Store(s3("bucket/files"))
+@pytest.fixture(params=["s3", "gs"])
+def at(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    uri_of: Callable[[str], str] = request.getfixturevalue(request.param)
+    return uri_of
+
+
+def test_files_and_folders(at: Callable[[str], str]) -> None:
+    store = Store(at("bucket/files"))
     assert not store.exists("")
     assert store.list_files("") == []
     store.delete_folder("none")
@@ -38,12 +44,12 @@ def test_files_and_folders(s3: Callable[[str], str]) -> None:
     assert not store.exists("a")
 
 
-def test_a_write_that_fails_leaves_nothing(s3: Callable[[str], str]) -> None:
+def test_a_write_that_fails_leaves_nothing(at: Callable[[str], str]) -> None:
     def batches():  # type: ignore[no-untyped-def]
         yield pa.RecordBatch.from_pylist([{"x": 1}], schema=SCHEMA)
         raise RuntimeError("broken")
 
-    store = Store(s3("bucket/failing"))
+    store = Store(at("bucket/failing"))
     with pytest.raises(RuntimeError, match="broken"):
         store.write_table("d/t.arrow", SCHEMA, batches())
     assert store.list_files("d") == []

@@ -38,14 +38,18 @@ def upload(folder: Path, store: Store) -> None:
             store.write_bytes(str(path.relative_to(folder)), path.read_bytes())
 
 
-def test_a_prefix_is_as_good_as_a_folder(folder: Path, s3: S3, ingest: Ingest) -> None:
+@pytest.mark.parametrize("service", ["s3", "gs"])
+def test_a_prefix_is_as_good_as_a_folder(
+    service: str, folder: Path, ingest: Ingest, request: pytest.FixtureRequest
+) -> None:
+    at: S3 = request.getfixturevalue(service)
     (folder / "link.py").unlink()
     (folder / "packed.txt.gz").write_bytes(gzip.compress(b"not unpacked"))
-    upload(folder, Store(s3("bucket/as/project")))
+    upload(folder, Store(at("bucket/as/project")))
     here = ingest({"kind": "directory", "path": str(folder)}, max_file_bytes=4000)
-    there = ingest({"kind": "directory", "path": s3("bucket/as/project")}, max_file_bytes=4000)
+    there = ingest({"kind": "directory", "path": at("bucket/as/project")}, max_file_bytes=4000)
     assert here == there
-    each = {"kind": "directory", "path": s3("bucket/as/"), "each_subfolder": True}
+    each = {"kind": "directory", "path": at("bucket/as/"), "each_subfolder": True}
     assert ingest(each, max_file_bytes=4000) == here
 
 
