@@ -18,7 +18,7 @@ from treespan.jobs.ingest.repository import Entry
 
 COPYRIGHT = "debian/copyright"
 MAX_COPYRIGHT_BYTES = 4_000_000
-"""A longer one is not read (ours): Chromium's has a megabyte and a half."""
+"""A longer one is not read (ours)."""
 
 _COMPONENT = re.compile(r"\.orig-([\w.-]+?)\.tar\.")
 
@@ -32,8 +32,10 @@ def open_source_package(
         found: list[Entry] = []
         # Debian's part comes last, and so replaces what upstream has at the same paths.
         for file in sorted(files, key=lambda file: (".debian.tar." in file.name, file.name)):
-            members = list(stack.enter_context(open_archive(file, limits)))
-            found += _placed(members, file.name)
+            own = ".orig" not in file.name
+            kept = max(limits.keep_bytes, MAX_COPYRIGHT_BYTES) if own else limits.keep_bytes
+            archive = open_archive(file, replace(limits, keep_bytes=kept))
+            found += _placed(list(stack.enter_context(archive)), file.name)
         entries = settle(found, "")
         text = _copyright(entries)
         stated = files_licences(text)
@@ -58,9 +60,9 @@ def _placed(members: list[Entry], archive: str) -> list[Entry]:
 
 def _copyright(entries: Sequence[Entry]) -> str:
     for entry in entries:
-        size = entry.size or 0
-        if entry.path == COPYRIGHT and not entry.skip and size <= MAX_COPYRIGHT_BYTES:
-            return entry.read().decode("utf-8", "replace")
+        if entry.path == COPYRIGHT and not entry.skip:
+            size = entry.size or 0
+            return entry.read().decode("utf-8", "replace") if size <= MAX_COPYRIGHT_BYTES else ""
     return ""
 
 

@@ -312,6 +312,16 @@ def test_source_packages_of_debian(archive_of_debian: Path, ingest: Ingest) -> N
     assert not (archive_of_debian.parent / "executed").exists()
 
 
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt is not installed")
+def test_licences_come_from_a_file_that_is_itself_too_large(
+    archive_of_debian: Path, ingest: Ingest
+) -> None:
+    rows, decisions = ingest(source("debian:tool"), max_file_bytes=100)
+    assert {row["path"]: row["licence"] for row in rows}["src/new.c"] == "MIT"
+    oversize = [row["path"] for row in decisions if row["rule"] == "oversize"]
+    assert oversize == ["debian/copyright"]
+
+
 def test_sources_of_apt_become_sources_of_source_packages() -> None:
     lines = "# deb no\ndeb [arch=amd64 signed-by=/k] http://h/d x main\ndeb-src http://h/e x main\n"
     assert as_sources(lines + "deb cdrom:[D]/ x main\n", ".list") == (
