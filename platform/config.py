@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from treespan.platform.errors import UserError
+from treespan.platform.uri import masked
 
 C = TypeVar("C", bound="Config")
 
@@ -55,7 +56,7 @@ def _as_user_error(kind: type[Config], error: ValidationError, where: str) -> Us
     if first["type"] == "missing":
         return UserError(f"{where}: {dotted!r} is missing.", "Add it.")
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+    got = "" if first["type"] == "value_error" else f" (got {masked(repr(first['input']))})"
     return UserError(f"{where}: {dotted or 'recipe'}: {message}{got}.", "Correct the value.")
 
 

@@ -40,6 +40,8 @@ def _checks() -> Iterator[Check]:
     yield _package("deepspeed", required=True)
     yield _grammars()
     yield _tool("git", "only for making repositories; reading them needs none")
+    yield _tool("npm", "only for packages from npm, as a source")
+    yield _tool("apt-get", "only for source packages of Debian, as a source")
     yield _tool("g++", "only for torch.compile")
     yield _tool("kubectl", "only for a Kubernetes cluster")
 

@@ -91,17 +91,18 @@ class Step:
     """Whether it has work for a cluster."""
     cpus: int = 1
     """Logical CPUs that it needs at once; with fewer it would wait for ever."""
-    fingerprint: Callable[[], Any] = lambda: None
-    """State of the outside world that the step reads (only ingest has any), as JSON types."""
+    fingerprint: Callable[[Store], Any] = lambda store: None
+    """State of the outside world that the step reads (only ingest has any), as JSON types; what it
+    fetches to tell, it keeps in the store."""
 
-    def key(self, inputs: Mapping[str, Output]) -> str:
+    def key(self, store: Store, inputs: Mapping[str, Output]) -> str:
         """The hash that names the output folder."""
         decisive = {
             "name": self.name,
             "version": self.version,
             "params": self.params,
             "inputs": {name: inputs[name].digest for name in self.inputs},
-            "fingerprint": self.fingerprint(),
+            "fingerprint": self.fingerprint(store),
         }
         text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -122,7 +123,7 @@ def read_output(store: Store, folder: str) -> Output | None:
 
 def published(step: Step, store: Store, inputs: Mapping[str, Output]) -> Output | None:
     """The step's output if it has been published for these inputs."""
-    output = read_output(store, _folder(step, inputs))
+    output = read_output(store, _folder(step, store, inputs))
     if output is not None:
         # A process that was killed right after it published left its scratch files.
         store.delete_folder(f"{output.folder}/{WORK}")
@@ -132,7 +133,7 @@ def published(step: Step, store: Store, inputs: Mapping[str, Output]) -> Output 
 def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Progress) -> Output:
     """Run the step and publish its output."""
     needed = {name: inputs[name] for name in step.inputs}
-    folder = _folder(step, inputs)
+    folder = _folder(step, store, inputs)
     started_at, started = datetime.now(UTC), time.monotonic()
     store.write_json(f"{folder}/{WORK}/started.json", {"params": step.params})
     result = step.run(Context(store, folder, needed, progress))
@@ -159,8 +160,8 @@ def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Pr
     return Output(store, folder, store.read_json(f"{folder}/manifest.json"))
 
 
-def _folder(step: Step, inputs: Mapping[str, Output]) -> str:
-    return f"steps/{step.name}-{step.key(inputs)}"
+def _folder(step: Step, store: Store, inputs: Mapping[str, Output]) -> str:
+    return f"steps/{step.name}-{step.key(store, inputs)}"
 
 
 def digest_of(files: Sequence[FileEntry], counts: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The store: a folder behind ``pyarrow.fs``, local or remote, where every artifact lives.
 
 Files appear whole or not at all. On a local disk they are written beside their place and renamed;
-object stores publish an upload only when it is completed. Readers of a step look at its manifest,
+object stores publish an upload only when it is completed, and one that fails is removed. Readers of a step look at its manifest,
 which is written last, so a half-written step is never seen.
 """
 
@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from treespan.platform.errors import UserError
+from treespan.platform.uri import without_secrets
 
 TEMPORARY_PREFIX = ".partial-"
 """Names that start so are unfinished writes of a process that died; listings skip them."""
@@ -46,6 +48,7 @@ class Store:
     """Reads and writes files under one URI. Cheap to pickle: workers reconnect by themselves."""
 
     def __init__(self, uri: str) -> None:
+        without_secrets(uri)
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -121,7 +124,9 @@ class Store:
     def delete_folder(self, relative: str) -> None:
         """Remove a folder and all in it; nothing happens where there is none."""
         if self.exists(relative):
-            self.fs.delete_dir(self.path(relative))
+            # GCS has no object for the folder itself, and Arrow says so once all in it is gone.
+            with suppress(FileNotFoundError):
+                self.fs.delete_dir(self.path(relative))
 
     @contextmanager
     def local_folder(self, relative: str) -> Iterator[Path]:
@@ -140,7 +145,7 @@ class Store:
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file."""
-        with self.fs.open_input_stream(self.path(relative)) as stream:
+        with self.fs.open_input_stream(self.path(relative), compression=None) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, relative: str, data: bytes) -> FileEntry:
@@ -148,6 +153,11 @@ class Store:
         with self._publish(relative) as stream:
             stream.write(data)
         return FileEntry(relative, len(data), hashlib.sha256(data).hexdigest())
+
+    def copy_in(self, relative: str, file: Path) -> None:
+        """Publish a local file, piece by piece."""
+        with file.open("rb") as source, self._publish(relative) as stream:
+            shutil.copyfileobj(source, stream, 1 << 20)
 
     def read_json(self, relative: str) -> Any:
         """A JSON document."""
@@ -196,14 +206,20 @@ class Store:
     def _publish(self, relative: str) -> Iterator[pa.NativeFile]:
         path = self.path(relative)
         if not self.is_local:
-            with self.fs.open_output_stream(path) as stream:
-                yield stream
+            try:
+                with self.fs.open_output_stream(path, compression=None) as stream:
+                    yield stream
+            except BaseException:
+                # Arrow cannot abort an upload: closing the stream has published what there was.
+                with suppress(OSError):
+                    self.fs.delete_file(path)
+                raise
             return
         folder, _, name = path.rpartition("/")
         partial = f"{folder}/{TEMPORARY_PREFIX}{name}-{uuid.uuid4().hex[:8]}"
         self.fs.create_dir(folder, recursive=True)
         try:
-            with self.fs.open_output_stream(partial) as stream:
+            with self.fs.open_output_stream(partial, compression=None) as stream:
                 yield stream
             self.fs.move(partial, path)
         except BaseException as error:

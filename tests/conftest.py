@@ -1,9 +1,15 @@
 """What all tests share: one Ray cluster for the whole run, and small corpora of real files."""
 
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -19,6 +25,9 @@ settings.register_profile("treespan", deadline=None, suppress_health_check=[Heal
 settings.load_profile("treespan")
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Of the S3 server of the tests; set before Ray starts, so that its workers have them.
+os.environ["AWS_ACCESS_KEY_ID"] = "test"
+os.environ["AWS_SECRET_ACCESS_KEY"] = "test"
 ROOT = Path(__file__).parent.parent
 
 
@@ -40,6 +49,44 @@ def ray_cluster() -> Iterator[None]:
 
     with ray_session(RayConfig(num_cpus=2)):
         yield
+
+
+@contextmanager
+def server(command: list[str], ready: str) -> Iterator[int]:
+    """A server in a process of its own, on a free port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-u", "-m", *command, str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert any(ready in line for line in process.stdout)
+            # It logs every request; a full pipe would stop it.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield port
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[str], str]]:
+    """A function from ``bucket/prefix`` to its URI at a server that speaks S3."""
+    with server(["moto.server", "-H", "127.0.0.1", "-p"], "Running on") as port:
+        assert httpx.put(f"http://127.0.0.1:{port}/bucket").is_success
+        options = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+        yield lambda path: f"s3://{path}?{options}"
+
+
+@pytest.fixture(scope="session")
+def gs() -> Iterator[Callable[[str], str]]:
+    """A function from ``bucket/prefix`` to its URI at a server that speaks GCS."""
+    emulator = "gcp_storage_emulator start --in-memory --default-bucket=bucket --host=127.0.0.1"
+    with server([*emulator.split(), "--port"], "All services started") as port:
+        options = f"endpoint_override=127.0.0.1:{port}&scheme=http&retry_limit_seconds=5"
+        yield lambda path: f"gs://anonymous@{path}?{options}"
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,12 @@ from treespan.jobs.ingest.archive_deb import MAGIC, read_deb
 from treespan.jobs.ingest.archive_name import SUFFIXES, name_and_version, stem
 from treespan.jobs.ingest.archive_tar import read_tar
 from treespan.jobs.ingest.archive_zip import read_zip
-from treespan.jobs.ingest.config import ArchiveSource
+from treespan.jobs.ingest.config import ArchiveGuards, ArchiveSource
 from treespan.jobs.ingest.detect_licence import licence_of_entries, normalise_given
 from treespan.jobs.ingest.location import Location, find_files
 from treespan.jobs.ingest.member import Limits, settle
 from treespan.jobs.ingest.package_licence import licence_of_package
-from treespan.jobs.ingest.repository import Snapshot
+from treespan.jobs.ingest.repository import Entry, Snapshot
 from treespan.platform.errors import UserError
 
 
@@ -47,19 +47,29 @@ class Archive:
 
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
-        with self.location.open() as file:
-            stream = io.BufferedReader(file, 1 << 18)
-            head = stream.read(len(MAGIC))
-            stream.seek(0)
-            if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-                read = read_zip
-            else:
-                read = read_deb if head == MAGIC else read_tar
-            entries = settle(
-                read(stream, self.location.bytes, self.limits), stem(self.location.name)
-            )
+        with open_archive(self.location, self.limits) as members:
+            entries = settle(members, stem(self.location.name))
             licence = self.licence or licence_of_package(entries) or licence_of_entries(entries)
             yield Snapshot(entries, licence, licence_is_final=bool(self.licence))
+
+
+@contextmanager
+def open_archive(location: Location, limits: Limits) -> Iterator[Iterator[Entry]]:
+    """The members of an archive, in its own order; they can be read within the block."""
+    with location.open() as file:
+        stream = io.BufferedReader(file, 1 << 18)
+        head = stream.read(len(MAGIC))
+        stream.seek(0)
+        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            read = read_zip
+        else:
+            read = read_deb if head == MAGIC else read_tar
+        yield read(stream, location.bytes, limits)
+
+
+def limits_of(guards: ArchiveGuards, keep_bytes: int) -> Limits:
+    """What an archive may cost by the recipe."""
+    return Limits(guards.max_unpacked_bytes, guards.max_members, guards.max_ratio, keep_bytes)
 
 
 def list_archives(source: ArchiveSource, keep_bytes: int) -> list[Archive]:
@@ -75,7 +85,7 @@ def list_archives(source: ArchiveSource, keep_bytes: int) -> list[Archive]:
         )
     if source.repo and not is_file:
         raise UserError(f"source {source.path} has 'repo' and many archives.", "Leave 'repo' out.")
-    limits = Limits(source.max_unpacked_bytes, source.max_members, source.max_ratio, keep_bytes)
+    limits = limits_of(source, keep_bytes)
     licence = normalise_given(source.licence)
     return [
         Archive(source.repo or name, name_and_version(location.name)[1], location, limits, licence)

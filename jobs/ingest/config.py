@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from treespan.platform.config import Config
+from treespan.platform.uri import PathOrUri
 
 
 class DirectorySource(Config):
     """A folder of source files, or a folder of such folders."""
 
     kind: Literal["directory"] = "directory"
-    path: str = Field(min_length=1)
-    """The folder; ``~`` is expanded, a relative path starts at the working directory."""
+    path: PathOrUri
+    """The folder; local (``~`` is expanded, a relative path starts at the working directory) or a
+    URI such as ``s3://bucket/prefix``."""
     repo: str | None = Field(default=None, min_length=1)
     """Name of the repository; the folder's name if not given."""
     licence: str | None = None
@@ -27,8 +29,8 @@ class GitSource(Config):
     """A git repository, bare or with a work tree; read from its objects, without a checkout."""
 
     kind: Literal["git"] = "git"
-    path: str = Field(min_length=1)
-    """The work tree or the bare repository; ``~`` is expanded."""
+    path: PathOrUri
+    """The work tree or the bare repository, on a local disk; ``~`` is expanded."""
     repo: str | None = Field(default=None, min_length=1)
     """Name of the repository; the folder's name without ``.git`` if not given."""
     ref: str = Field(default="HEAD", min_length=1)
@@ -51,18 +53,9 @@ class PythonEnvironmentSource(Config):
     """Globs of normalised distribution names to leave out; they beat ``include``."""
 
 
-class ArchiveSource(Config):
-    """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
+class ArchiveGuards(Config):
+    """What an archive may cost before it is refused."""
 
-    kind: Literal["archive"] = "archive"
-    path: str = Field(min_length=1)
-    """The archive, or with ``each_file`` a folder of them; local (``~`` is expanded) or a URI."""
-    each_file: bool = False
-    """Every archive below the folder, at any depth, is a repository; other files are ignored."""
-    repo: str | None = Field(default=None, min_length=1)
-    """Name of the repository; the file's name without version and suffix if not given."""
-    licence: str | None = None
-    """SPDX expression that holds for every file, whatever the files say."""
     max_unpacked_bytes: int = Field(default=2 << 30, ge=1)
     """An archive that unpacks to more is refused as a bomb."""
     max_members: int = Field(default=200_000, ge=1)
@@ -70,6 +63,42 @@ class ArchiveSource(Config):
     max_ratio: float = Field(default=200.0, gt=1)
     """An archive that unpacks to more than so many times its size is refused as a bomb, if it
     unpacks to 16 MiB at least (ours: source code stays below 20, a tar of tiny files below 100)."""
+
+
+class ArchiveSource(ArchiveGuards):
+    """Archives, each a repository: tar, zip, wheel, sdist, npm tarball, .deb; never unpacked."""
+
+    kind: Literal["archive"] = "archive"
+    path: PathOrUri
+    """The archive, or with ``each_file`` a folder of them; local (``~`` is expanded) or a URI."""
+    each_file: bool = False
+    """Every archive below the folder, at any depth, is a repository; other files are ignored."""
+    repo: str | None = Field(default=None, min_length=1)
+    """Name of the repository; the file's name without version and suffix if not given."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+
+
+class PackageSource(ArchiveGuards):
+    """Packages by name, fetched by the ordinary clients with the user's own configuration."""
+
+    kind: Literal["package"] = "package"
+    names: tuple[str, ...] = ()
+    """``pypi:NAME``, ``pypi:NAME==1.2``, ``npm:@scope/name@4``, ``debian:NAME``: what pip, npm and
+    apt-get take behind the colon, names and versions only."""
+    names_from: str | None = Field(default=None, min_length=1)
+    """A file with such a name in each line, besides ``names``; ``#`` starts a comment."""
+    refresh: str = Field(default="first", pattern=r"^\w[\w.-]{0,99}$")
+    """What a name was resolved to is remembered in the store under this word. Another word (a date)
+    has all names resolved anew."""
+    licence: str | None = None
+    """SPDX expression that holds for every file, whatever the files say."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> PackageSource:
+        if not self.names and self.names_from is None:
+            raise ValueError("a source of packages needs names, or names_from")
+        return self
 
 
 class ColumnNames(Config):
@@ -99,14 +128,14 @@ class TableSource(Config):
     """Parquet or JSON lines with a file per row, grouped into repositories by a column."""
 
     kind: Literal["table"] = "table"
-    path: str = Field(min_length=1)
+    path: PathOrUri
     """A file, a folder (``.parquet``, ``.jsonl``, also ``.gz`` and ``.zst``) or a glob in the last
     part; local (``~`` is expanded) or a URI."""
     layout: Literal["plain", "the-stack-v1", "the-stack-v2"] = "plain"
     """Names of the columns; ``plain``: repo, path, content and, if there, licence, stars, commit."""
     columns: ColumnNames = ColumnNames()
     """Columns that are named differently from the layout."""
-    content_store: str | None = None
+    content_store: PathOrUri | None = None
     """Where the contents are if not in the table: a folder or URI with ``{blob_id}`` in it, such as
     ``s3://softwareheritage/content/{blob_id}?region=us-east-1``."""
     content_compression: Literal["none", "gzip"] = "gzip"
@@ -125,7 +154,12 @@ class TableSource(Config):
 
 
 Source = Annotated[
-    DirectorySource | GitSource | PythonEnvironmentSource | ArchiveSource | TableSource,
+    DirectorySource
+    | GitSource
+    | PythonEnvironmentSource
+    | ArchiveSource
+    | PackageSource
+    | TableSource,
     Field(discriminator="kind"),
 ]
 

@@ -92,7 +92,7 @@ def normalise(text: str) -> str:
         if any(not str(key).startswith("LicenseRef-") for key in unknown):
             return ""
         return str(licensing().dedup(parsed).render())
-    except (ExpressionError, ValueError, AttributeError, TypeError):
+    except (ExpressionError, ValueError, AttributeError, TypeError, LookupError, RecursionError):
         # The parser's own errors derive from several of these, depending on where it stumbles.
         return ""
 

@@ -80,9 +80,20 @@ def list_directory(source: DirectorySource) -> list[Directory]:
     return found
 
 
+def is_uri(path: str) -> bool:
+    """Whether ``path`` names an object store; ``file://`` is as good as a local path."""
+    return "://" in path and not path.startswith("file://")
+
+
 def existing_folder(path: str, kind: str) -> Path:
     """``path`` as an absolute folder that can be listed, or ``UserError``."""
-    root = Path(path).expanduser().absolute()
+    if is_uri(path):
+        raise UserError(
+            f"source {path} is not on a local disk ({kind}).",
+            "Clone it to a folder that all nodes share (git clone --mirror), or put the files or "
+            "an archive there and use kind: directory or kind: archive.",
+        )
+    root = Path(path.removeprefix("file://")).expanduser().absolute()
     if not root.exists():
         raise UserError(
             f"source {path} does not exist ({kind}).", "Correct 'path' in the recipe's sources."

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import Distribution, PackagePath
 from os import PathLike
 from typing import Any
@@ -19,6 +20,7 @@ MAX_METADATA_BYTES = 1_000_000
 
 _WHEEL = re.compile(r"[^/]+\.(dist-info|egg-info)/(METADATA|PKG-INFO)")
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+_FIELD = re.compile(r"^(\w[\w-]*):[ \t]*((?:.*)(?:\n[ \t].*)*)", re.MULTILINE)
 _PARAGRAPH_LICENCE = re.compile(r"^License:[ \t]*(\S[^\n]*)$", re.MULTILINE)
 
 DEBIAN_NAMES = {
@@ -73,6 +75,50 @@ def licence_of_debian(text: str) -> str:
     stated = [line.strip() for line in _PARAGRAPH_LICENCE.findall(text)]
     names = [normalise(DEBIAN_NAMES.get(name.lower(), name)) for name in stated]
     return joined(names) if all(names) else NO_ASSERTION
+
+
+@dataclass(frozen=True)
+class FilesLicence:
+    """A paragraph of a copyright file in Debian's format."""
+
+    files: re.Pattern[str]
+    licence: str
+
+
+def files_licences(text: str) -> list[FilesLicence]:
+    """The paragraphs on files of a copyright file (DEP-5), in order; none if it has another form.
+
+    Of several that match a file the last holds.
+    """
+    if "copyright-format/1.0" not in text[:1000]:
+        return []
+    found = []
+    for paragraph in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):
+        fields = dict(_FIELD.findall(paragraph))
+        if "Files" in fields and "License" in fields:
+            globs = [_glob(glob) for glob in fields["Files"].split()]
+            synopsis = fields["License"].partition("\n")[0]
+            found.append(FilesLicence(re.compile("|".join(globs)), licence_of_synopsis(synopsis)))
+    return found
+
+
+def licence_of_synopsis(synopsis: str) -> str:
+    """``GPL-2+ or Expat, and BSD-3-clause`` as SPDX; the comma binds less than ``and``."""
+    parts: list[str] = []
+    for part in synopsis.split(","):
+        words = part.split()
+        joint = words.pop(0).upper() if words and words[0].lower() in ("and", "or") else ""
+        named = " ".join(DEBIAN_NAMES.get(word.lower(), word) for word in words)
+        if named:
+            parts += [joint or "AND"] * bool(parts) + [f"({named})"]
+    return normalise(" ".join(parts)) or NO_ASSERTION
+
+
+def _glob(glob: str) -> str:
+    """``*`` and ``?`` match slashes too; a backslash takes a character as it is."""
+    pieces = re.findall(r"\\.|.", glob.removeprefix("./"))
+    wild = {"*": ".*", "?": "."}
+    return "(?s:" + "".join(wild.get(p) or re.escape(p[-1]) for p in pieces) + ")"
 
 
 def _text(entry: Entry) -> str:

@@ -48,8 +48,11 @@ class Snapshot:
 class RefusedError(Exception):
     """A repository that is not read, by a rule of its own rather than because it is broken."""
 
-    def __init__(self, rule: str, detail: str, value: float, threshold: float) -> None:
-        super().__init__(f"{detail}: {value:g}, allowed {threshold:g}")
+    def __init__(
+        self, rule: str, detail: str, value: float | None = None, threshold: float | None = None
+    ) -> None:
+        measured = "" if value is None else f": {value:g}, allowed {threshold:g}"
+        super().__init__(detail + measured)
         self.rule = rule
         self.detail = detail
         self.value = value

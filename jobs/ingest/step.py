@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Any
 
 from treespan.jobs.ingest.archive import list_archives
@@ -12,14 +12,17 @@ from treespan.jobs.ingest.config import (
     DirectorySource,
     GitSource,
     IngestConfig,
+    PackageSource,
     PythonEnvironmentSource,
     Source,
     TableSource,
 )
-from treespan.jobs.ingest.directory import list_directory
+from treespan.jobs.ingest.directory import is_uri, list_directory
 from treespan.jobs.ingest.git import list_git
+from treespan.jobs.ingest.package import list_packages
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
+from treespan.jobs.ingest.remote_directory import list_remote_directory
 from treespan.jobs.ingest.repository import Repository
 from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
@@ -33,25 +36,35 @@ from treespan.platform.store import Store
 
 def make_step(config: IngestConfig) -> Step:
     """Sources to ``files/part-*.arrow`` (``FILES``) and ``ledger/part-*.arrow`` (``LEDGER``)."""
+    # Once for the key and the run: what is keyed is what is read, and no client is asked twice.
+    listed = cache(partial(list_repositories, config))
     return Step(
         name=STEP,
-        version=1,
+        version=2,
         params=config.to_dict(),
-        run=partial(run, config),
-        fingerprint=partial(fingerprint, config),
+        run=partial(run, config, listed),
+        fingerprint=lambda store: states(listed(store)),
     )
 
 
-def fingerprint(config: IngestConfig) -> list[list[Any]]:
+def fingerprint(config: IngestConfig, store: Store | None = None) -> list[list[Any]]:
     """The state of every repository: it changes when a source does. Raises ``UserError``."""
-    return [[found.name, found.source, found.state()] for found in list_repositories(config)]
+    return states(list_repositories(config, store))
 
 
-def list_repositories(config: IngestConfig) -> list[Repository]:
-    """All repositories of all sources, sorted by name. Raises ``UserError`` if two share one."""
+def states(repositories: Sequence[Repository]) -> list[list[Any]]:
+    """Name, kind of source and state of each, as JSON types."""
+    return [[found.name, found.source, found.state()] for found in repositories]
+
+
+def list_repositories(config: IngestConfig, store: Store | None = None) -> list[Repository]:
+    """All repositories of all sources, sorted by name; packages are fetched into ``store``.
+
+    Raises ``UserError`` if two share a name.
+    """
     found: dict[str, Repository] = {}
     for source in config.sources:
-        for repository in _list(source, config):
+        for repository in _list(source, config, store):
             other = found.setdefault(repository.name, repository)
             if other is not repository:
                 raise UserError(
@@ -62,8 +75,10 @@ def list_repositories(config: IngestConfig) -> list[Repository]:
     return [found[name] for name in sorted(found)]
 
 
-def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
+def _list(source: Source, config: IngestConfig, store: Store | None) -> Sequence[Repository]:
     match source:
+        case DirectorySource() if is_uri(source.path):
+            return list_remote_directory(source)
         case DirectorySource():
             return list_directory(source)
         case GitSource():
@@ -72,14 +87,20 @@ def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
             return list_python_environment(source)
         case ArchiveSource():
             return list_archives(source, config.max_file_bytes)
+        case PackageSource():
+            if store is None:
+                raise ValueError("packages are fetched into a store: give one")
+            return list_packages(source, store, config.max_file_bytes)
         case TableSource():
             return list_table(source, config.partitions, config.max_file_bytes)
 
 
-def run(config: IngestConfig, context: Context) -> Result:
+def run(
+    config: IngestConfig, listed: Callable[[Store], Sequence[Repository]], context: Context
+) -> Result:
     """Read every repository; counts: repositories, files, bytes and the funnel of what was not."""
     assigned: list[list[Repository]] = [[] for _ in range(config.partitions)]
-    for repository in list_repositories(config):
+    for repository in listed(context.store):
         assigned[partition_of(repository.name, config.partitions)].append(repository)
     store, folder = context.store, context.folder
 

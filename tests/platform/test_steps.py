@@ -27,7 +27,7 @@ def make(
         params={"text": text},
         run=run,
         inputs=inputs,
-        fingerprint=lambda: outside,
+        fingerprint=lambda store: outside,
     )
 
 

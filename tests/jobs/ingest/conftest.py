@@ -8,19 +8,21 @@ from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.read import read_repository
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.ledger import Decision
+from treespan.platform.store import Store
 
 Read = tuple[list[dict[str, Any]], list[Decision]]
 
 
 @pytest.fixture
-def ingest() -> Callable[..., Read]:
-    """Rows and decisions of the given sources, without Ray and without a store."""
+def ingest(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Read]:
+    """Rows and decisions of the given sources, without Ray."""
+    store = Store(str(tmp_path_factory.mktemp("store")))
 
     def run(*sources: dict[str, Any], **settings: Any) -> Read:
         config = IngestConfig.model_validate({"sources": sources, **settings})
         decisions: list[Decision] = []
         rows: list[dict[str, Any]] = []
-        for repository in list_repositories(config):
+        for repository in list_repositories(config, store):
             rows += read_repository(repository, config, decisions)
         return rows, decisions
 

@@ -36,6 +36,9 @@ x = 1
         ("BSD", ""),
         ("whatever you like (really", ""),
         ("", ""),
+        ("()", ""),
+        ("(((MIT", ""),
+        ("(" * 4000, ""),
     ],
 )
 def test_normalise(text: str, expression: str) -> None:
