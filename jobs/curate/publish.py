@@ -15,7 +15,7 @@ from treespan.jobs.curate.parse_guard import ParseGuard, check_syntax
 from treespan.jobs.curate.repositories import GATES, Gone, read_gone
 from treespan.jobs.curate.scratch import ROW_MASK
 from treespan.jobs.curate.screen import STEP, decide_by
-from treespan.platform.ledger import Decision, decide, funnel_of
+from treespan.platform.ledger import Decision, account_of, decide
 from treespan.platform.partitions import Receipt
 from treespan.platform.schemas import FILES, LEDGER, batches, part_name
 from treespan.platform.store import Store
@@ -33,9 +33,9 @@ class Publish:
         config: CurateConfig,
     ) -> None:
         self.decisions: list[Decision] = []
-        self.languages: list[str] = []
+        self.kept: list[tuple[str, int]] = []
+        """Language and bytes of every file that stays."""
         self.repositories: set[str] = set()
-        self.bytes = 0
         self._keys = keys
         self._drops = drops
         self._gone = gone
@@ -55,9 +55,8 @@ class Publish:
             kept.append(index)
             languages.append(key["language"])
             self.repositories.add(key["repo"])
-            self.bytes += key["size"]
+            self.kept.append((key["language"], key["size"]))
         self._next_row += batch.num_rows
-        self.languages += languages
         chosen = batch.take(pa.array(kept, type=pa.int64()))
         columns = {name: chosen[name] for name in FILES.names}
         columns["language"] = pa.array(languages, type=pa.string())
@@ -109,9 +108,9 @@ def publish_partition(
     ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, batches(LEDGER, decisions))
     counts = {
         "files": written.rows,
-        "bytes": publish.bytes,
+        "bytes": sum(size for _, size in publish.kept),
         "repositories": len(publish.repositories),
-        "funnel": funnel_of(decisions, publish.languages),
+        **account_of(decisions, publish.kept),
     }
     return Receipt([*entries, ledger], counts)
 

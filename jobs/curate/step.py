@@ -11,7 +11,7 @@ from treespan.jobs.curate.duplicates import decide_duplicates
 from treespan.jobs.curate.publish import publish_partition
 from treespan.jobs.curate.screen import STEP, screen_partition
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import merge_funnels
+from treespan.platform.ledger import merge_accounts
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.steps import Context, Result, Step
 
@@ -48,7 +48,7 @@ def make_step(config: CurateConfig) -> Step:
     """
     return Step(
         name=STEP,
-        version=2,
+        version=3,
         params=config.to_dict(),
         run=partial(run, config),
         inputs=("ingest",),
@@ -76,7 +76,7 @@ def run(config: CurateConfig, context: Context) -> Result:
         "output_bytes": _total(published, "bytes"),
         "repositories": _total(published, "repositories"),
         **decided.counts,
-        "funnel": merge_funnels((r.counts["funnel"] for r in published), _RULES_IN_ORDER),
+        **merge_accounts((receipt.counts for receipt in published), _RULES_IN_ORDER),
     }
     if not counts["output_files"]:
         raise nothing_left(counts)

@@ -24,7 +24,7 @@ from treespan.jobs.ingest.repository import Repository
 from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import Decision, funnel_of, merge_funnels
+from treespan.platform.ledger import Decision, account_of, merge_accounts
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.schemas import FILES, LEDGER, batches, part_name
 from treespan.platform.steps import Context, Result, Step
@@ -35,7 +35,7 @@ def make_step(config: IngestConfig) -> Step:
     """Sources to ``files/part-*.arrow`` (``FILES``) and ``ledger/part-*.arrow`` (``LEDGER``)."""
     return Step(
         name=STEP,
-        version=1,
+        version=2,
         params=config.to_dict(),
         run=partial(run, config),
         fingerprint=partial(fingerprint, config),
@@ -91,7 +91,7 @@ def run(config: IngestConfig, context: Context) -> Result:
         name: sum(receipt.counts[name] for receipt in receipts)
         for name in ("repositories", "files", "bytes")
     }
-    counts["funnel"] = merge_funnels(receipt.counts["funnel"] for receipt in receipts)
+    counts |= merge_accounts(receipt.counts for receipt in receipts)
     if not counts["files"]:
         raise UserError(
             f"no file could be read from the sources ({told(counts['funnel'])}).",
@@ -127,7 +127,7 @@ def ingest_partition(
         "repositories": len(with_files),
         "files": files.rows,
         "bytes": bytes_read,
-        "funnel": funnel_of(decisions),
+        **account_of(decisions),
     }
     return Receipt([files, ledger], counts)
 
