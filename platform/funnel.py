@@ -76,7 +76,7 @@ def total_files(account: Account) -> int:
 
 
 def fates(account: Account) -> list[LanguageFate]:
-    """What became of every language, those with most files first."""
+    """What became of every language, those with most files kept, then seen, first."""
     funnel = account["funnel"]
     kept, sizes = funnel.get("kept", {}), account["funnel_bytes"].get("kept", {})
     found = []
@@ -93,13 +93,17 @@ def fates(account: Account) -> list[LanguageFate]:
                 most_files=taken.get(most, 0),
             )
         )
-    return sorted(found, key=lambda fate: (-fate.files, fate.language))
+    return sorted(found, key=lambda fate: (-fate.kept, -fate.files, fate.language))
 
 
 def shown_languages(funnel: Funnel, limit: int) -> list[str]:
-    """The ``limit`` languages with most files, most first; languages that are not known count too."""
-    totals = _by_language(funnel)
-    return sorted(totals, key=lambda language: (-totals[language], language))[:limit]
+    """The ``limit`` languages with most files kept, then seen; what is not known is one too."""
+    totals, kept = _by_language(funnel), funnel.get("kept", {})
+
+    def order(language: str) -> tuple[int, int, str]:
+        return -kept.get(language, 0), -totals[language], language
+
+    return sorted(totals, key=order)[:limit]
 
 
 def name_of(language: str) -> str:

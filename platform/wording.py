@@ -43,7 +43,7 @@ def in_words(decision: Mapping[str, Any], matched: str = "") -> str:
 def measured_in_words(decision: Mapping[str, Any]) -> str:
     """What was measured: ``words, 3 against 5``; empty where nothing was and nothing is told."""
     said = MEASURES.get(decision["rule"], "")
-    if decision["value"] is not None:
+    if decision["value"] is not None and decision["rule"] != "exact-duplicate":
         said += (", " if said else "") + _number(decision["value"])
         if decision["threshold"] is not None:
             said += f" against {_number(decision['threshold'])}"

@@ -24,6 +24,8 @@ mark.truth { background: #d3f9d8; } mark.answer { background: #d0ebff; }
 .caption { color: #52606d; font-size: .9rem; }
 """
 
+_NUMBER = ' class="number"'
+
 
 def page(title: str, lead: str, sections: Iterable[str]) -> str:
     """A whole HTML document."""
@@ -50,8 +52,13 @@ def paragraph(text: str) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; numbers are set flush right."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in rows)
+    shown = list(rows)
+    first = shown[0] if shown else [""] * len(headings)
+    head = "".join(
+        f"<th{_NUMBER if isinstance(value, int | float) else ''}>{escape(heading)}</th>"
+        for heading, value in zip(headings, first, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in shown)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
 
 
@@ -83,9 +90,9 @@ def completion(example: Mapping[str, str]) -> str:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return '<td class="number">–</td>'
+        return f"<td{_NUMBER}>–</td>"
     if isinstance(value, float):
-        return f'<td class="number">{value:,.3f}</td>'
+        return f"<td{_NUMBER}>{value:,.3f}</td>"
     if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
+        return f"<td{_NUMBER}>{value:,}</td>"
     return f"<td>{escape(str(value))}</td>"

@@ -44,12 +44,12 @@ def funnel_plot(before: int, stages: Sequence[tuple[str, str, int]]) -> str:
         figure, axes = plt.subplots(figsize=(7.2, 0.3 * len(names) + 0.8))
         shades = dict.fromkeys(steps)
         colours = dict(zip(shades, _SHADES, strict=False))
-        axes.barh(range(len(names)), left, color=[colours[step] for step in steps])
-        for row, count in enumerate(left):
-            axes.text(count, row, f" {count:,}", va="center", fontsize=9)
+        bars = axes.barh(range(len(names)), left, color=[colours[step] for step in steps])
+        axes.bar_label(bars, fmt="{:,.0f}", padding=4, fontsize=9)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel("files left")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.margins(x=0.15)
         handles = [Patch(color=colours[step], label=step) for step in shades if step]
         axes.legend(
@@ -72,10 +72,14 @@ def share_plot(
                     colour = "#ffffff" if share > 0.55 else _INK
                     place = (column + 0.5, row + 0.5)
                     axes.text(*place, text, ha="center", va="center", fontsize=8, color=colour)
-        axes.set_xticks([n + 0.5 for n in range(len(languages))], languages)
+        axes.set_xticks(
+            [n + 0.5 for n in range(len(languages))],
+            languages,
+            rotation=40,
+            ha="left",
+            rotation_mode="anchor",
+        )
         axes.set_yticks([n + 0.5 for n in range(len(rules))], rules)
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="left", rotation_mode="anchor")
         axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
         axes.invert_yaxis()
         return _svg(figure)
@@ -85,9 +89,8 @@ def kept_plot(bars: Sequence[tuple[str, float]]) -> str:
     """Megabytes that were kept of each language."""
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(7.2, 0.3 * len(bars) + 0.8))
-        axes.barh(range(len(bars)), [size for _, size in bars], color=_COLOURS["trained"])
-        for row, (_, size) in enumerate(bars):
-            axes.text(size, row, f" {size:,.1f}", va="center", fontsize=9)
+        drawn = axes.barh(range(len(bars)), [size for _, size in bars], color=_COLOURS["trained"])
+        axes.bar_label(drawn, fmt="{:,.1f}", padding=4, fontsize=9)
         axes.set_yticks(range(len(bars)), [name for name, _ in bars])
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.set_xlabel("MB kept")
