@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import get_args
 
 from treespan.jobs.curate import step as curate
 from treespan.jobs.decontaminate import step as decontaminate
 from treespan.jobs.evaluate import step as evaluate
 from treespan.jobs.ingest import step as ingest
 from treespan.jobs.pack import step as pack
-from treespan.jobs.recipe import Recipe, load_recipe
+from treespan.jobs.recipe import LastStep, Recipe, load_recipe
 from treespan.jobs.report import step as report
 from treespan.jobs.sample import step as sample
 from treespan.jobs.tokenize import step as tokenize
@@ -28,17 +29,7 @@ from treespan.platform.steps import Output, Step, execute, published
 from treespan.platform.store import Store
 from treespan.platform.summary import summary_line
 
-STEP_NAMES = (
-    "ingest",
-    "curate",
-    "decontaminate",
-    "sample",
-    "tokenize",
-    "pack",
-    "train",
-    "evaluate",
-    "report",
-)
+STEP_NAMES: tuple[str, ...] = (*get_args(LastStep), "report")
 """In the order in which they run; a recipe may leave out some."""
 
 
@@ -55,7 +46,7 @@ def steps_of(recipe: Recipe) -> list[Step]:
     """The steps of ``recipe`` in order.
 
     Without benchmarks to look for there is no decontamination, without held-out repositories no
-    evaluation.
+    evaluation, and nothing but the report after the recipe's ``last_step``.
     """
     steps = [ingest.make_step(recipe.ingest), curate.make_step(recipe.curate)]
     if recipe.decontaminate.benchmarks:
@@ -69,6 +60,8 @@ def steps_of(recipe: Recipe) -> list[Step]:
     ]
     if recipe.sample.heldout_share > 0:
         steps.append(evaluate.make_step(recipe.evaluate, files_from))
+    end = STEP_NAMES.index(recipe.last_step)
+    steps = [step for step in steps if STEP_NAMES.index(step.name) <= end]
     names = tuple(step.name for step in steps)
     return [*steps, report.make_step(recipe.report, names)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +22,11 @@ from treespan.platform.errors import UserError
 from treespan.platform.ray_session import RayConfig
 from treespan.platform.recipe import read_recipe
 
+LastStep = Literal[
+    "ingest", "curate", "decontaminate", "sample", "tokenize", "pack", "train", "evaluate"
+]
+"""The steps that a run can end with, in the order in which they run."""
+
 
 class Recipe(Config):
     """A whole run, from sources to a report. Each section configures the step of its name."""
@@ -29,6 +35,9 @@ class Recipe(Config):
     """Names the run in the store."""
     seed: int = 0
     """The seed of every section that does not set its own."""
+    last_step: LastStep = "evaluate"
+    """Where the run ends, but for its report, which always follows. ``decontaminate`` makes a corpus
+    and no model. Of steps that the recipe has no use for, the one before counts."""
     ray: RayConfig = RayConfig()
     """Where the work runs; changes no output."""
     ingest: IngestConfig

@@ -91,7 +91,7 @@ def show(
     run_record = import_module("treespan.platform.run_record")
     tables = import_module("treespan.platform.tables")
     console = Console()
-    for table in tables.run_tables(run_record.read_run(target, name)):
+    for table in tables.run_tables(run_record.read_run(target, name), console.width):
         console.print(table)
 
 
@@ -110,6 +110,29 @@ def why(
     console = Console()
     for event in story:
         console.print(f"[bold]{event['step']:<9}[/] {escape(event['what'])}", highlight=False)
+
+
+@app.command()
+def dropped(
+    store: StoreArgument = DEFAULT_STORE,
+    rule: Annotated[str | None, typer.Option(help="Only what this rule dropped.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only what this step dropped.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only this language.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many files per rule.")] = 3,
+    seed: Annotated[int, typer.Option(help="Another number draws other files.")] = 0,
+    name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show some of the files that each rule dropped, to judge the rule by."""
+    module = import_module("treespan.platform.dropped")
+    steps = import_module("treespan.platform.run_record").read_run(_store(store), name).steps
+    found = module.sample_dropped(steps, module.Asked(rule, step, language, top, seed))
+    if as_json:
+        _print_json([module.as_json(group) for group in found])
+        return
+    console = Console()
+    for line in module.lines(found):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 @app.command()

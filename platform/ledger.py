@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from treespan.platform.draws import partition_of
 from treespan.platform.store import Store
 
 Action = Literal["drop", "edit", "keep"]
@@ -63,43 +64,81 @@ def decide(
 
 
 Funnel = dict[str, dict[str, int]]
-"""Files per rule and language: ``{"licence": {"Python": 12}}``; ``kept`` is one of the rules."""
+"""Numbers by rule and language: ``{"licence": {"Python": 12}}``; ``kept`` is one of the rules."""
 
 
-def funnel_of(decisions: Iterable[Mapping[str, Any]], kept: Iterable[str] = ()) -> Funnel:
-    """Dropped files counted by rule and language, and ``kept`` (the languages of kept files)."""
-    counts: dict[str, Counter[str]] = {}
+class Account(TypedDict):
+    """What a step did to its files, as it stands in the step's counts."""
+
+    funnel: Funnel
+    """Files that each rule dropped, and those kept."""
+    funnel_bytes: Funnel
+    """Their bytes, as far as they are known: what was never read may count as none."""
+    edits: Funnel
+    """Files that a rule changed; they are among the kept ones unless something else took them."""
+
+
+def account_of(
+    decisions: Iterable[Mapping[str, Any]], kept: Iterable[tuple[str, int]] = ()
+) -> Account:
+    """``decisions`` and ``kept`` (language and bytes of every kept file), counted."""
+    files: dict[str, Counter[str]] = {}
+    sizes: dict[str, Counter[str]] = {}
+    edits: dict[str, Counter[str]] = {}
+
+    def count(rule: str, language: str, size: int) -> None:
+        files.setdefault(rule, Counter())[language] += 1
+        sizes.setdefault(rule, Counter())[language] += size
+
     for decision in decisions:
+        rule, language = decision["rule"], decision["language"]
         if decision["action"] == "drop":
-            counts.setdefault(decision["rule"], Counter())[decision["language"]] += 1
-    kept_counts = Counter(kept)
-    if kept_counts:
-        counts["kept"] = kept_counts
-    return {rule: dict(sorted(found.items())) for rule, found in counts.items()}
+            count(rule, language, decision["size"])
+        elif decision["action"] == "edit":
+            edits.setdefault(rule, Counter())[language] += 1
+    for language, size in kept:
+        count("kept", language, size)
+    return Account(funnel=_plain(files), funnel_bytes=_plain(sizes), edits=_plain(edits))
 
 
-def merge_funnels(funnels: Iterable[Funnel], order: Sequence[str] = ()) -> Funnel:
-    """The sum of the funnels of several partitions.
+def merge_accounts(accounts: Iterable[Mapping[str, Any]], order: Sequence[str] = ()) -> Account:
+    """The sum of the accounts of several partitions; other keys are ignored.
 
     Rules come in the given ``order`` (that in which they are asked), others after them by name,
     ``kept`` last.
     """
+    parts = list(accounts)
+    return Account(
+        funnel=merge_funnels((part["funnel"] for part in parts), order),
+        funnel_bytes=merge_funnels((part["funnel_bytes"] for part in parts), order),
+        edits=merge_funnels((part["edits"] for part in parts), order),
+    )
+
+
+def merge_funnels(funnels: Iterable[Funnel], order: Sequence[str] = ()) -> Funnel:
+    """The sum of several funnels, rules in the order of ``merge_accounts``."""
     total: dict[str, Counter[str]] = {}
     for funnel in funnels:
         for rule, by_language in funnel.items():
             total.setdefault(rule, Counter()).update(by_language)
     rank = {rule: place for place, rule in enumerate(order)} | {"kept": len(total) + len(order)}
     rules = sorted(total, key=lambda rule: (rank.get(rule, len(order)), rule))
-    return {rule: dict(sorted(total[rule].items())) for rule in rules}
+    return _plain({rule: total[rule] for rule in rules})
+
+
+def _plain(counts: Mapping[str, Counter[str]]) -> Funnel:
+    return {rule: dict(sorted(found.items())) for rule, found in counts.items()}
 
 
 def read_decisions(store: Store, folder: str, repo: str, path: str) -> list[dict[str, Any]]:
-    """All decisions on ``repo/path`` in the ledger files of a step's ``folder``."""
+    """All decisions on ``repo/path`` in the ledger of a step's ``folder``; reads one part of it."""
+    parts = store.list_files(f"{folder}/ledger")
+    if not parts:
+        return []
     found: list[dict[str, Any]] = []
-    for name in store.list_files(f"{folder}/ledger"):
-        with store.open_table(name) as reader:
-            for index in range(reader.num_record_batches):
-                table = pa.Table.from_batches([reader.get_batch(index)])
-                of_file = pc.and_(pc.equal(table["repo"], repo), pc.equal(table["path"], path))
-                found += table.filter(of_file).to_pylist()
+    with store.open_table(parts[partition_of(repo, len(parts))]) as reader:
+        for index in range(reader.num_record_batches):
+            table = pa.Table.from_batches([reader.get_batch(index)])
+            of_file = pc.and_(pc.equal(table["repo"], repo), pc.equal(table["path"], path))
+            found += table.filter(of_file).to_pylist()
     return found

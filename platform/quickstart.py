@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from treespan.platform.errors import UserError
 from treespan.platform.progress import Progress
 from treespan.platform.ray_session import ray_session
 from treespan.platform.run_record import Run, read_run
@@ -29,6 +30,11 @@ def run(recipe_path: Path, store: Store) -> None:
     """Run the recipe, show what came out, serve the model and send it one request."""
     pipeline = import_module("treespan.jobs.pipeline")
     recipe = pipeline.load_recipe(recipe_path)
+    if "train" not in [step.name for step in pipeline.steps_of(recipe)]:
+        raise UserError(
+            f"{recipe_path} ends with {recipe.last_step}, so there would be no model to serve.",
+            "Use `treespan run`, or a recipe that trains.",
+        )
     console = Console()
     with Progress() as progress:
         outcome = pipeline.run_recipe(recipe, store, progress)

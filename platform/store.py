@@ -185,12 +185,21 @@ class Store:
         return FileEntry(relative, hashing.bytes, hashing.digest.hexdigest(), rows)
 
     @contextmanager
-    def open_table(self, relative: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
-        """A reader of an Arrow IPC file; local files are memory-mapped."""
+    def open_table(
+        self, relative: str, columns: list[str] | None = None
+    ) -> Iterator[pa.ipc.RecordBatchFileReader]:
+        """A reader of an Arrow IPC file, or of some of its columns; local files are memory-mapped."""
         path = self.path(relative)
         source = pa.memory_map(path) if self.is_local else self.fs.open_input_file(path)
-        with source, pa.ipc.open_file(source) as reader:
-            yield reader
+        with source:
+            with pa.ipc.open_file(source) as reader:
+                if columns is None:
+                    yield reader
+                    return
+                chosen = [reader.schema.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=chosen)
+            with pa.ipc.open_file(source, options=options) as reader:
+                yield reader
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """The table of an Arrow IPC file, or some of its columns (others are not read)."""

@@ -58,6 +58,8 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
             )
         case "evaluate":
             return f"{counts['spans']} spans of {counts['files']} held-out files scored"
+        case "report":
+            return f"report.html, {counts['bytes'] / 1e3:,.0f} kB"
         case _:
             return ", ".join(f"{name} {value}" for name, value in counts.items())
 
@@ -77,7 +79,7 @@ def as_json(run: Run) -> dict[str, Any]:
             "output": manifest["counts"],
             "measures": manifest["measures"],
         }
-        for shown in ("funnel", "scores"):
+        for shown in ("funnel", "funnel_bytes", "edits", "scores"):
             if shown in manifest["counts"]:
                 steps[name][shown] = manifest["counts"][shown]
         if name == "train":

@@ -10,11 +10,14 @@ import pyarrow.compute as pc
 
 from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
+from treespan.platform.funnel import FILTERS
 from treespan.platform.ledger import read_decisions
+from treespan.platform.lookup import Place, places_of, rows_of
 from treespan.platform.run_record import Run, read_run
 from treespan.platform.schemas import part_name
 from treespan.platform.steps import Output
 from treespan.platform.store import Store
+from treespan.platform.wording import in_words
 
 
 class Event(TypedDict):
@@ -33,7 +36,9 @@ def story_of(store: Store, file: str, run_name: str | None = None) -> list[Event
     run = read_run(store, run_name)
     if "ingest" not in run.steps:
         raise UserError(f"{store.uri} holds no ingested files.", "Run a recipe first.")
-    for repo, path in _splits(file):
+    splits = list(_splits(file))
+    # A repository that could not be read has one row, without a path.
+    for repo, path in [*splits, *((repo, "") for repo, _ in splits), (file, "")]:
         events = list(_events(run, repo, path))
         if events:
             return events
@@ -51,33 +56,29 @@ def _splits(file: str) -> Iterator[tuple[str, str]]:
 
 
 def _events(run: Run, repo: str, path: str) -> Iterator[Event]:
-    ingest = run.steps["ingest"]
-    found = _rows(ingest, "files", repo, path)
+    found = rows_of(run.steps["ingest"], "files", repo, path)
     for row in found:
         what = f"read from {row['source']}: {row['size']:,} bytes"
         licence = row["licence"] or "unknown"
         yield Event(step="ingest", what=f"{what}, licence {licence}", record=row)
-    for name in ("ingest", "curate"):
+    for name in FILTERS:
         if name in run.steps:
-            for decision in _decisions(run.steps[name], repo, path):
-                yield Event(step=name, what=_decision(decision, run), record=decision)
-    if "curate" in run.steps:
-        for row in _rows(run.steps["curate"], "files", repo, path):
-            yield Event(step="curate", what=f"kept as {row['language']}", record=row)
-    if "decontaminate" in run.steps:
-        yield from _decontaminated(run, repo, path)
+            yield from _filtered(run, name, repo, path)
     if found:
         yield from _afterwards(run, repo, found[0]["file_id"])
 
 
-def _decontaminated(run: Run, repo: str, path: str) -> Iterator[Event]:
-    output = run.steps["decontaminate"]
+def _filtered(run: Run, step: str, repo: str, path: str) -> Iterator[Event]:
+    """Every decision of ``step`` on the file, and whether it was kept."""
+    output = run.steps[step]
     decisions = _decisions(output, repo, path)
     for decision in decisions:
-        yield Event(step="decontaminate", what=_decision(decision, run), record=decision)
-    if not decisions:
-        for row in _rows(output, "files", repo, path):
-            yield Event(step="decontaminate", what="kept, no benchmark in it", record=row)
+        yield Event(step=step, what=_told(run, decision), record=decision)
+    for row in [] if step == "ingest" else rows_of(output, "files", repo, path):
+        if step == "curate":
+            yield Event(step=step, what=f"kept as {row['language']}", record=row)
+        elif not decisions:
+            yield Event(step=step, what="kept, no benchmark in it", record=row)
 
 
 def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:
@@ -104,50 +105,28 @@ def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:
                     yield Event(step="pack", what=what, record={"row": number, **segment})
 
 
-def _decision(decision: Mapping[str, Any], run: Run) -> str:
-    said = f"{decision['action']} by rule {decision['rule']}"
-    if decision["value"] is not None:
-        said += f": {_number(decision['value'])}"
-        if decision["threshold"] is not None:
-            said += f" against {_number(decision['threshold'])}"
-    if decision["detail"]:
-        said += f" ({decision['detail']})"
+def _told(run: Run, decision: Mapping[str, Any]) -> str:
+    matched = ""
     if decision["matched_id"]:
-        said += f"; kept instead: {_name_of(run, decision['matched_id'])}"
-        if decision["similarity"] is not None:
-            said += f", similarity {decision['similarity']:.3f}"
-    return said
+        place = places_of(run.steps["ingest"], {decision["matched_id"]}).get(decision["matched_id"])
+        matched = decision["matched_id"] if place is None else place.name + _fate(run, place)
+    said = in_words(decision, matched)
+    language = decision["language"]
+    return f"{said}; language {language}" if language and decision["rule"] != "language" else said
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
-
-
-def _name_of(run: Run, file_id: str) -> str:
-    ingest = run.steps["ingest"]
-    for part in ingest.files("files"):
-        table = ingest.store.read_table(part, ["file_id", "repo", "path"])
-        for row in table.filter(pc.equal(table["file_id"], file_id)).to_pylist():
-            return f"{row['repo']}/{row['path']}"
-    return file_id
+def _fate(run: Run, place: Place) -> str:
+    """What became of the file that a duplicate lost to: it may itself have gone later."""
+    for name in FILTERS:
+        if name in run.steps:
+            for decision in _decisions(run.steps[name], place.repo, place.path):
+                if decision["action"] == "drop":
+                    return f" (itself dropped by {decision['rule']})"
+    return ""
 
 
 def _decisions(output: Output, repo: str, path: str) -> list[dict[str, Any]]:
     return read_decisions(output.store, output.folder, repo, path)
-
-
-def _rows(output: Output, folder: str, repo: str, path: str) -> list[dict[str, Any]]:
-    """The file's row in the partition of its repository, without its content."""
-    parts = output.files(folder)
-    if not parts:
-        return []
-    name = f"{output.folder}/{folder}/{part_name(partition_of(repo, len(parts)))}"
-    with output.store.open_table(name) as reader:
-        names = [field for field in reader.schema.names if field != "content"]
-    table = output.store.read_table(name, names)
-    matching = pc.and_(pc.equal(table["repo"], repo), pc.equal(table["path"], path))
-    rows: list[dict[str, Any]] = table.filter(matching).to_pylist()
-    return rows
 
 
 def _partition(run: Run, step: str, folder: str, repo: str) -> pa.Table:

@@ -4,7 +4,6 @@ files, their index and the ledger.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from treespan.jobs.curate.parse_guard import ParseGuard, check_syntax
 from treespan.jobs.curate.repositories import GATES, Gone, read_gone
 from treespan.jobs.curate.scratch import ROW_MASK
 from treespan.jobs.curate.screen import STEP, decide_by
-from treespan.platform.ledger import Decision, decide, funnel_of
+from treespan.platform.ledger import Decision, account_of, decide
 from treespan.platform.partitions import Receipt
 from treespan.platform.schemas import FILES, LEDGER, part_name
 from treespan.platform.store import Store
@@ -37,9 +36,9 @@ class Publish:
         config: CurateConfig,
     ) -> None:
         self.ledger: list[pa.RecordBatch] = []
-        self.languages: Counter[str] = Counter()
+        self.kept: list[tuple[str, int]] = []
+        """Language and bytes of every file that stays."""
         self.repositories: set[str] = set()
-        self.bytes = 0
         self._keys = keys
         self._rows = keys["ref"].to_numpy() & np.uint64(ROW_MASK)
         self._drops = drops
@@ -66,9 +65,8 @@ class Publish:
             kept.append(index)
             languages.append(key["language"])
             self.repositories.add(key["repo"])
-            self.bytes += key["size"]
+            self.kept.append((key["language"], key["size"]))
         self.ledger.append(pa.RecordBatch.from_pylist(decisions, schema=LEDGER))
-        self.languages.update(languages)
         chosen = batch.take(pa.array(kept, type=pa.int64()))
         columns = {name: chosen[name] for name in FILES.names}
         columns["language"] = pa.array(languages, type=pa.string())
@@ -125,9 +123,9 @@ def publish_partition(
     decisions = (row for batch in in_order for row in batch.to_pylist())
     counts = {
         "files": written.rows,
-        "bytes": publish.bytes,
+        "bytes": sum(size for _, size in publish.kept),
         "repositories": len(publish.repositories),
-        "funnel": funnel_of(decisions, publish.languages.elements()),
+        **account_of(decisions, publish.kept),
     }
     return Receipt([*entries, ledger], counts)
 

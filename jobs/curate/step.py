@@ -12,7 +12,7 @@ from treespan.jobs.curate.known import known_parts, known_state, screen_known
 from treespan.jobs.curate.publish import publish_partition
 from treespan.jobs.curate.screen import STEP, screen_partition
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import merge_funnels
+from treespan.platform.ledger import merge_accounts
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.steps import Context, Result, Step
 
@@ -86,7 +86,7 @@ def run(config: CurateConfig, context: Context) -> Result:
         "repositories": _total(published, "repositories"),
         "known_files": sum(receipt.counts["files"] for receipt in earlier),
         **{name: decided.counts[name] for name in ("near_dedup", "repository_rules")},
-        "funnel": merge_funnels((r.counts["funnel"] for r in published), _RULES_IN_ORDER),
+        **merge_accounts((receipt.counts for receipt in published), _RULES_IN_ORDER),
     }
     if not counts["output_files"]:
         raise nothing_left(counts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from treespan.jobs.decontaminate.config import DecontaminateConfig
 from treespan.jobs.decontaminate.index import Index, read_index
 from treespan.jobs.decontaminate.scan import Hits, longest_run, scan
-from treespan.platform.ledger import Decision, decide, funnel_of
+from treespan.platform.ledger import Decision, account_of, decide
 from treespan.platform.partitions import Receipt
 from treespan.platform.schemas import FILES, LEDGER, batches, part_name
 from treespan.platform.store import Store
@@ -97,10 +97,10 @@ def publish_partition(
     ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, batches(LEDGER, decisions))
     counts = {
         "files": written.rows,
-        "bytes": publish.bytes,
+        "bytes": sum(size for _, size in publish.kept),
         "hits": dict(publish.hits),
         "spared": publish.spared,
-        "funnel": funnel_of(decisions, publish.languages),
+        **account_of(decisions, publish.kept),
     }
     return Receipt([written, ledger], counts)
 
@@ -116,8 +116,8 @@ class Publish:
         config: DecontaminateConfig,
     ) -> None:
         self.decisions: list[Decision] = []
-        self.languages: list[str] = []
-        self.bytes = 0
+        self.kept: list[tuple[str, int]] = []
+        """Language and bytes of every file that stays."""
         self.hits: Counter[str] = Counter()
         self.spared = 0
         """Files with common runs and nothing else of a benchmark."""
@@ -138,8 +138,7 @@ class Publish:
                 self.decisions.append(decision)
             if decision is None or decision["action"] == "keep":
                 kept.append(place)
-                self.languages.append(file["language"])
-                self.bytes += file["size"]
+                self.kept.append((file["language"], file["size"]))
         self._next_row += batch.num_rows
         return batch if len(kept) == len(rows) else batch.take(pa.array(kept, type=pa.int64()))
 

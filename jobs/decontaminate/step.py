@@ -23,7 +23,7 @@ from treespan.jobs.decontaminate.partition import (
     scan_partition,
 )
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import merge_funnels
+from treespan.platform.ledger import merge_accounts
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.schemas import part_name
 from treespan.platform.steps import Context, Result, Step
@@ -33,7 +33,7 @@ def make_step(config: DecontaminateConfig, files_from: str = "curate") -> Step:
     """The files of ``files_from`` that hold no benchmark, and ``ledger/part-*.arrow``."""
     return Step(
         name=STEP,
-        version=1,
+        version=2,
         params=config.to_dict(),
         inputs=(files_from,),
         run=partial(run, config, files_from),
@@ -75,7 +75,7 @@ def run(config: DecontaminateConfig, files_from: str, context: Context) -> Resul
         "boilerplate_runs": index.boilerplate,
         "common_runs": int(common.sum()),
         "files_with_common_runs_only": _total(published, "spared"),
-        "funnel": merge_funnels((r.counts["funnel"] for r in published), (NGRAM, NEAR)),
+        **merge_accounts((receipt.counts for receipt in published), (NGRAM, NEAR)),
     }
     if not counts["output_files"]:
         raise UserError(

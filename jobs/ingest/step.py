@@ -27,7 +27,7 @@ from treespan.jobs.ingest.repository import Repository
 from treespan.jobs.ingest.table import list_table
 from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import Decision, funnel_of, merge_funnels
+from treespan.platform.ledger import Decision, account_of, merge_accounts
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.schemas import FILES, LEDGER, batches, part_name
 from treespan.platform.steps import Context, Result, Step
@@ -112,7 +112,7 @@ def run(
         name: sum(receipt.counts[name] for receipt in receipts)
         for name in ("repositories", "files", "bytes")
     }
-    counts["funnel"] = merge_funnels(receipt.counts["funnel"] for receipt in receipts)
+    counts |= merge_accounts(receipt.counts for receipt in receipts)
     if not counts["files"]:
         raise UserError(
             f"no file could be read from the sources ({told(counts['funnel'])}).",
@@ -148,7 +148,7 @@ def ingest_partition(
         "repositories": len(with_files),
         "files": files.rows,
         "bytes": bytes_read,
-        "funnel": funnel_of(decisions),
+        **account_of(decisions),
     }
     return Receipt([files, ledger], counts)
 

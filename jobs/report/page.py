@@ -17,9 +17,14 @@ td.number, th.number { text-align: right; }
 svg { max-width: 100%; height: auto; }
 pre { background: #f5f7fa; padding: .7rem .9rem; overflow-x: auto; font-size: .82rem;
   line-height: 1.45; border-radius: 4px; margin: .3rem 0 1rem; white-space: pre-wrap; }
+details { margin: .35rem 0; } summary { cursor: pointer; }
+details > :not(summary) { margin-left: 1.1rem; }
+p.file { margin: .7rem 0 .1rem; overflow-wrap: anywhere; }
 mark.truth { background: #d3f9d8; } mark.answer { background: #d0ebff; }
 .caption { color: #52606d; font-size: .9rem; }
 """
+
+_NUMBER = ' class="number"'
 
 
 def page(title: str, lead: str, sections: Iterable[str]) -> str:
@@ -47,9 +52,26 @@ def paragraph(text: str) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; numbers are set flush right."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in rows)
+    shown = list(rows)
+    first = shown[0] if shown else [""] * len(headings)
+    head = "".join(
+        f"<th{_NUMBER if isinstance(value, int | float) else ''}>{escape(heading)}</th>"
+        for heading, value in zip(headings, first, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>\n" for row in shown)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def foldable(summary: str, *parts: str) -> str:
+    """Parts (HTML already) that are shown when their summary is clicked."""
+    return f"<details><summary>{escape(summary)}</summary>\n" + "\n".join(parts) + "</details>"
+
+
+def dropped_file(name: str, said: str, text: str) -> str:
+    """A file by its name, what is said of it, and some lines of it (or none)."""
+    lines = f"<pre>{escape(text)}</pre>" if text else ""
+    caption = f'<span class="caption">{escape(said)}</span>'
+    return f'<p class="file"><code>{escape(name)}</code> {caption}</p>{lines}'
 
 
 def completion(example: Mapping[str, str]) -> str:
@@ -68,9 +90,9 @@ def completion(example: Mapping[str, str]) -> str:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return '<td class="number">–</td>'
+        return f"<td{_NUMBER}>–</td>"
     if isinstance(value, float):
-        return f'<td class="number">{value:,.3f}</td>'
+        return f"<td{_NUMBER}>{value:,.3f}</td>"
     if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
+        return f"<td{_NUMBER}>{value:,}</td>"
     return f"<td>{escape(str(value))}</td>"

@@ -11,10 +11,15 @@ import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 _INK = "#1f2933"
 _COLOURS = {"trained": "#0b7285", "untrained": "#adb5bd", "unigram": "#e8a33d"}
+_SHADES = ("#495057", "#74b8c4", "#0b7285", "#e8a33d")
+"""All files, and what is left within each step that drops some."""
+_MAP = LinearSegmentedColormap.from_list("treespan", ["#f1f3f5", "#74b8c4", "#0b7285"])
 _STYLE: Any = {
     "svg.hashsalt": "treespan",
     "svg.fonttype": "none",
@@ -30,17 +35,65 @@ _STYLE: Any = {
 }
 
 
-def funnel_plot(stages: Sequence[tuple[str, int]]) -> str:
-    """Files that are left after each rule, from all to those kept."""
+def funnel_plot(before: int, stages: Sequence[tuple[str, str, int]]) -> str:
+    """Files that are left after each (step, rule, files left), from ``before`` on."""
+    names = ["all files", *(f"after {rule}" for _, rule, _ in stages)]
+    left = [before, *(count for _, _, count in stages)]
+    steps = ["", *(step for step, _, _ in stages)]
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 0.42 * len(stages) + 0.8))
-        names = [name for name, _ in stages]
-        left = [count for _, count in stages]
-        axes.barh(names, left, color=_COLOURS["trained"])
-        for row, count in enumerate(left):
-            axes.text(count, row, f" {count:,}", va="center")
-        axes.invert_yaxis()
+        figure, axes = plt.subplots(figsize=(7.2, 0.3 * len(names) + 0.8))
+        shades = dict.fromkeys(steps)
+        colours = dict(zip(shades, _SHADES, strict=False))
+        bars = axes.barh(range(len(names)), left, color=[colours[step] for step in steps])
+        axes.bar_label(bars, fmt="{:,.0f}", padding=4, fontsize=9)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel("files left")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.margins(x=0.15)
+        handles = [Patch(color=colours[step], label=step) for step in shades if step]
+        axes.legend(
+            handles=handles, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3
+        )
+        return _svg(figure)
+
+
+def share_plot(
+    rules: Sequence[str], languages: Sequence[str], shares: Sequence[Sequence[float]]
+) -> str:
+    """A map of what share of each language's files each rule took: ``shares[rule][language]``."""
+    with plt.rc_context({**_STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure, axes = plt.subplots(figsize=(1.9 + 0.5 * len(languages), 0.29 * len(rules) + 1.2))
+        axes.pcolormesh(shares, cmap=_MAP, vmin=0, vmax=1, edgecolors="#ffffff", linewidth=1)
+        for row, by_language in enumerate(shares):
+            for column, share in enumerate(by_language):
+                if share > 0:
+                    text = f"{share:.0%}" if share >= 0.005 else "<1%"
+                    colour = "#ffffff" if share > 0.55 else _INK
+                    place = (column + 0.5, row + 0.5)
+                    axes.text(*place, text, ha="center", va="center", fontsize=8, color=colour)
+        axes.set_xticks(
+            [n + 0.5 for n in range(len(languages))],
+            languages,
+            rotation=40,
+            ha="left",
+            rotation_mode="anchor",
+        )
+        axes.set_yticks([n + 0.5 for n in range(len(rules))], rules)
+        axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        axes.invert_yaxis()
+        return _svg(figure)
+
+
+def kept_plot(bars: Sequence[tuple[str, float]]) -> str:
+    """Megabytes that were kept of each language."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(7.2, 0.3 * len(bars) + 0.8))
+        drawn = axes.barh(range(len(bars)), [size for _, size in bars], color=_COLOURS["trained"])
+        axes.bar_label(drawn, fmt="{:,.1f}", padding=4, fontsize=9)
+        axes.set_yticks(range(len(bars)), [name for name, _ in bars])
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.set_xlabel("MB kept")
         axes.margins(x=0.15)
         return _svg(figure)
 

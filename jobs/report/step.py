@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
 from treespan.jobs.report.page import completion, page, paragraph, section, table
-from treespan.jobs.report.plots import funnel_plot, loss_plot, score_plot
+from treespan.jobs.report.plots import loss_plot, score_plot
 from treespan.jobs.train.shard_reader import OBJECTIVES
-from treespan.platform.ledger import Funnel
+from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
 
 PAGE = "report.html"
-FILTERS = ("ingest", "curate", "decontaminate")
-"""Steps that drop files, in order; the last may be missing."""
 
 
 def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
-    """``report.html`` about the steps named in ``inputs``."""
+    """``report.html`` about the steps named in ``inputs``: a section for each that is there."""
     return Step(
         name="report",
-        version=1,
+        version=2,
         params=config.to_dict(),
         inputs=inputs,
         run=lambda context: _run(context, config),
@@ -31,45 +30,27 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
 
 def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
-    filters = [inputs[name] for name in FILTERS if name in inputs]
-    sections = [_funnel(filters), _rows(inputs), _training(inputs)]
+    sections = account_sections(inputs)
+    if "pack" in inputs:
+        sections.append(_rows(inputs))
+    if "train" in inputs:
+        sections.append(_training(inputs))
     if "evaluate" in inputs:
         sections += _scores(inputs["evaluate"].counts)
-    counts = inputs["train"].counts
-    lead = (
-        f"{filters[-1].counts['output_files']:,} curated files became a model of "
-        f"{counts['parameters']:,} parameters in {counts['steps']:,} steps."
-    )
-    html = page(config.title, lead, sections)
+    html = page(config.title, _lead(inputs), sections)
     entry = context.store.write_bytes(f"{context.folder}/{PAGE}", html.encode())
     return Result([entry], {"bytes": entry.bytes})
 
 
-def funnel_stages(filters: Sequence[Output]) -> list[tuple[str, int]]:
-    """(rule, files left after it), from all files that were seen to those that the last kept."""
-    funnels: list[Funnel] = [output.counts["funnel"] for output in filters]
-    dropped = [
-        (rule, sum(by.values()))
-        for funnel in funnels
-        for rule, by in funnel.items()
-        if rule != "kept"
-    ]
-    left = filters[-1].counts["output_files"] + sum(count for _, count in dropped)
-    stages = [("all files", left)]
-    for rule, count in dropped:
-        left -= count
-        stages.append((f"after {rule}", left))
-    return stages
-
-
-def _funnel(filters: Sequence[Output]) -> str:
-    funnel: Funnel = filters[-1].counts["funnel"]
-    languages = sorted(funnel.get("kept", {}).items(), key=lambda item: -item[1])
-    return section(
-        "From files to a corpus",
-        funnel_plot(funnel_stages(filters)),
-        paragraph("Every file that was dropped has its reason in the ledger: treespan why."),
-        table(("language", "files kept"), languages[:12]),
+def _lead(inputs: Mapping[str, Output]) -> str:
+    kept, files = stages(inputs)[-1], total_files(whole_account(inputs))
+    said = f"Of {files:,} files {kept.files:,} were kept, {kept.bytes / 1e6:,.1f} MB"
+    if "train" not in inputs:
+        return f"{said}."
+    train = inputs["train"].counts
+    return (
+        f"{said}; they became a model of {train['parameters']:,} parameters in "
+        f"{train['steps']:,} steps."
     )
 
 

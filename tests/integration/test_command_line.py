@@ -50,7 +50,17 @@ def write_recipe(folder: Path, **sections: object) -> Path:
 def test_help_teaches(treespan) -> None:  # type: ignore[no-untyped-def]
     result = treespan("--help")
     assert result.returncode == 0
-    for name in ("run", "show", "why", "similar", "complete", "serve", "quickstart", "doctor"):
+    for name in (
+        "run",
+        "show",
+        "why",
+        "dropped",
+        "similar",
+        "complete",
+        "serve",
+        "quickstart",
+        "doctor",
+    ):
         assert name in result.stdout
 
 
@@ -66,6 +76,7 @@ def test_help_teaches(treespan) -> None:  # type: ignore[no-untyped-def]
         (["run", "r.yaml", "--store", "r.yaml/below"], ["cannot be written"]),
         (["show", "empty"], ["no run"]),
         (["why", "a/b.py", "--store", "empty"], ["no run"]),
+        (["dropped", "empty"], ["no run"]),
         (["similar", "none.py", "--store", "empty"], ["none.py cannot be read"]),
         (["complete", "--checkpoint", "empty", "--prefix", "x"], ["empty"]),
         (["serve", "--checkpoint", "empty"], ["empty"]),
