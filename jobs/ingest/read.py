@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import enry
@@ -12,9 +13,16 @@ import pyarrow as pa
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.decode import Undecodable, decode, is_binary_name
 from treespan.jobs.ingest.detect_licence import licence_of_file
-from treespan.jobs.ingest.repository import Entry, NotHereError, RefusedError, Repository, Snapshot
+from treespan.jobs.ingest.repository import (
+    NOT_ITS_FAULT,
+    Entry,
+    RefusedError,
+    Repository,
+    Snapshot,
+)
 from treespan.platform.draws import hash64
 from treespan.platform.ledger import Decision, decide
+from treespan.platform.retry import retrying
 
 STEP = "ingest"
 
@@ -34,13 +42,18 @@ def read_repository(
     """Rows of ``FILES`` in the order of paths; what is not read is appended to ``decisions``.
 
     A repository that cannot be opened gives no row and one decision, ``repository-error``, or the
-    rule that refused it. Raises ``NotHereError`` if this node lacks what the driver has listed.
+    rule that refused it. Raises ``NotHereError`` if this node lacks what the driver has listed,
+    ``UnavailableError`` if a source's server stays away, and ``MemoryError``.
     """
-    try:
+
+    def enter() -> tuple[AbstractContextManager[Snapshot], Snapshot]:
         opened = repository.open()
-        snapshot = opened.__enter__()
-    except NotHereError:
-        raise  # not the repository's fault, and a row in the ledger would hide what is missing
+        return opened, opened.__enter__()
+
+    try:
+        opened, snapshot = retrying(enter, repository.origin)
+    except NOT_ITS_FAULT:
+        raise
     except RefusedError as error:
         decisions.append(
             _decide(
@@ -117,7 +130,9 @@ def read_entry(
         reject("repo-cap", value=over_cap[entry.path], threshold=config.max_repo_bytes)
     else:
         try:
-            data = entry.read()
+            data = retrying(entry.read, entry.path)
+        except NOT_ITS_FAULT:
+            raise
         except Exception as error:  # noqa: BLE001 - OSError, or a damaged git object in one of many shapes
             reject("unreadable", detail=f"{type(error).__name__}: {error}")
             return None
@@ -169,7 +184,9 @@ def _size(entry: Entry) -> int:
     if entry.size is not None:
         return entry.size
     try:
-        return len(entry.read())
+        return len(retrying(entry.read, entry.path))
+    except NOT_ITS_FAULT:
+        raise
     except Exception:  # noqa: BLE001 - it takes no room; reading it again tells why
         return 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treespan.platform.errors import UserError
+from treespan.platform.retry import UnavailableError, retrying
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,23 @@ def reader(path: str) -> Callable[[], bytes]:
 
 class NotHereError(UserError):
     """A source that the driver has listed and this node has not got."""
+
+
+NOT_ITS_FAULT = (NotHereError, UnavailableError, MemoryError)
+"""Errors that say nothing about a repository: a row in the ledger would hide what is missing."""
+
+
+def text_of(entry: Entry) -> str:
+    """A file that ingest looks into beforehand, such as a licence; what is not UTF-8 is replaced.
+
+    Empty if it cannot be read: its own row in the ledger will tell.
+    """
+    try:
+        return retrying(entry.read, entry.path).decode("utf-8", "replace")
+    except NOT_ITS_FAULT:
+        raise
+    except Exception:  # noqa: BLE001 - a damaged file or git object has errors of many shapes
+        return ""
 
 
 def check_here(origin: str, path: str) -> None:

@@ -35,6 +35,7 @@ from treespan.jobs.ingest.table_scan import (
     read_rows,
 )
 from treespan.platform.draws import partition_of
+from treespan.platform.retry import is_passing
 
 NO_REPOSITORY = "(no repository)"
 """Stands for the repository of rows that name none; none of them is read."""
@@ -209,8 +210,10 @@ def load(window: Window) -> dict[str, Rows] | Exception:
             )
             for row in rows:
                 found[row["repo"] or NO_REPOSITORY].add(row, table, bool(row["repo"]))
-    except Exception as error:  # noqa: BLE001 - each repository tells it in the ledger
-        return error
+    except Exception as error:
+        if is_passing(error):
+            raise  # and so not remembered
+        return error  # each repository tells it in the ledger
     return found
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from treespan.jobs.ingest.bounded_stream import unpack
 from treespan.jobs.ingest.location import Location
 from treespan.platform.errors import UserError
+from treespan.platform.retry import is_passing
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 JSON_SUFFIXES = tuple(
@@ -124,6 +125,8 @@ def _json_rows(location: Location) -> Iterator[tuple[Row, int]]:
                         raise ValueError("not an object")
                     yield row, len(line)
         except (ValueError, RecursionError, EOFError, OSError) as error:
+            if is_passing(error):
+                raise
             raise UserError(
                 f"table {location.path} cannot be read at line {number} ({error}).",
                 "Each line must be a JSON object; replace the file, or leave it out.",
