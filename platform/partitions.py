@@ -12,10 +12,11 @@ those items are tried again when all others are done. Anything else ends the ste
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.data import TaskPoolStrategy
@@ -37,6 +38,8 @@ DEATHS = 10
 """How often the worker of one task may die (ours). Ray's own limit for data is none, and an item
 that kills whoever takes it would be tried for ever."""
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -56,40 +59,43 @@ class Receipt:
 
 
 def map_partitions(
-    context: Context,
-    label: str,
-    function: Callable[[int], Receipt],
-    partitions: int,
+    context: Context, label: str, function: Callable[[int], Receipt], partitions: int
 ) -> list[Receipt]:
     """Run ``function`` on every partition with Ray Data; receipts in the order of partitions.
 
     ``function`` must be deterministic and safe to run twice: Ray runs it again after a lost worker.
     """
-    receipts = _read_receipts(context, label, partitions)
-    missing = [p for p in range(partitions) if p not in receipts]
-    with context.progress.bar(label, partitions) as bar:
+    return map_parts(context, label, lambda number, _: function(number), [None] * partitions)
+
+
+def map_parts(
+    context: Context, label: str, function: Callable[[int, T], Receipt], parts: Sequence[T]
+) -> list[Receipt]:
+    """``map_partitions`` over parts that carry something along, which only their task is sent."""
+    receipts = _read_receipts(context, label, len(parts))
+    missing = [number for number in range(len(parts)) if number not in receipts]
+    with context.progress.bar(label, len(parts)) as bar:
         bar.advance(len(receipts))
         if missing:
             store, folder = context.store, f"{context.work}/receipts/{label}"
 
-            def apply(row: dict[str, Any]) -> dict[str, Any]:
-                partition = int(row["partition"])
-                path = f"{folder}/{partition:05d}.json"
+            def apply(item: tuple[int, T]) -> dict[str, Any]:
+                number, part = item
+                path = f"{folder}/{number:05d}.json"
                 # Where a task has several items, one of them may have been done before it died.
-                receipt = _read_receipt(store, path) or function(partition)
+                receipt = _read_receipt(store, path) or function(number, part)
                 store.write_json(path, receipt.to_dict())
-                return {"partition": partition, "receipt": receipt.to_dict()}
+                return {"number": number, "receipt": receipt.to_dict()}
 
-            items = [{"partition": partition} for partition in missing]
-            for row in map_rows(items, apply):
-                receipts[row["partition"]] = Receipt.from_dict(row["receipt"])
+            for row in map_rows([(number, parts[number]) for number in missing], apply):
+                receipts[row["number"]] = Receipt.from_dict(row["receipt"])
                 bar.advance()
-    return [receipts[p] for p in range(partitions)]
+    return [receipts[number] for number in range(len(parts))]
 
 
 def map_rows(
-    items: Sequence[dict[str, Any]],
-    function: Callable[[dict[str, Any]], dict[str, Any]],
+    items: Sequence[T],
+    function: Callable[[T], dict[str, Any]],
     *,
     items_per_task: int = 1,
 ) -> Iterator[dict[str, Any]]:
@@ -104,7 +110,7 @@ def map_rows(
     def apply(row: dict[str, Any]) -> dict[str, Any]:
         said = {"place": row["place"], "result": "", "passing": "", "problem": "", "fix": ""}
         try:
-            said["result"] = json.dumps(function(json.loads(row["item"])))
+            said["result"] = json.dumps(function(pickle.loads(row["item"])))
         except Exception as error:
             mended = find_user_error(error)
             if is_passing(error):
@@ -122,7 +128,7 @@ def map_rows(
     reasons: set[str] = set()
     short_of_memory = False
     for wait_s in (*ROUND_WAITS_S, None):
-        rows = [{"place": place, "item": json.dumps(items[place])} for place in waiting]
+        rows = [{"place": place, "item": pickle.dumps(items[place])} for place in waiting]
         blocks = min(-(-len(rows) // items_per_task), most_blocks)
         dataset = ray.data.from_items(rows, override_num_blocks=max(blocks, 1)).map(
             apply,

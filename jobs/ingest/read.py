@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import enry
 import pyarrow as pa
@@ -31,13 +31,20 @@ BATCH_ROWS = 1024
 """A record batch ends at whichever comes first: it bounds what a reader must hold."""
 
 
+class Log(Protocol):
+    """What takes decisions; a list does."""
+
+    def append(self, decision: Decision, /) -> None:
+        """Take in one decision."""
+
+
 def file_id(repo: str, path: str) -> str:
     """128 bits of SHA-256 over (repo, path), as hex: the file's name in every table."""
     return hashlib.sha256(f"{repo}\0{path}".encode()).hexdigest()[:32]
 
 
 def read_repository(
-    repository: Repository, config: IngestConfig, decisions: list[Decision]
+    repository: Repository, config: IngestConfig, decisions: Log
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``FILES`` in the order of paths; what is not read is appended to ``decisions``.
 
@@ -77,7 +84,7 @@ def read_repository(
 
 
 def _read_entries(
-    repository: Repository, snapshot: Snapshot, config: IngestConfig, decisions: list[Decision]
+    repository: Repository, snapshot: Snapshot, config: IngestConfig, decisions: Log
 ) -> Iterator[dict[str, Any]]:
     entries = sorted(snapshot.entries, key=lambda entry: entry.path)
     test_files = sum(enry.is_test(entry.path) for entry in entries if not entry.skip)
