@@ -31,7 +31,7 @@ _LICENCE_FILE = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n]+)")
-_TAG_END = re.compile(r"\s*(\*/|-->|\*\)|#\}|%>|\"\"\"|''').*$")
+_TAG_END = re.compile(r"(\*/|-->|\*\)|#\}|%>|\"\"\"|''').*$")
 # Only headers that name such a licence in full are worth the classifier's milliseconds: the
 # permissive licences do not change what may be done with a file.
 _HEADER_HINT = re.compile(

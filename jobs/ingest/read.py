@@ -19,6 +19,7 @@ from treespan.jobs.ingest.repository import (
     RefusedError,
     Repository,
     Snapshot,
+    unread,
 )
 from treespan.platform.draws import hash64
 from treespan.platform.ledger import Decision, decide
@@ -29,6 +30,9 @@ STEP = "ingest"
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1024
 """A record batch ends at whichever comes first: it bounds what a reader must hold."""
+
+MAX_PATH_CHARACTERS = 4096
+"""As Linux has it. An archive may name members at any length, and each rule on paths reads it all."""
 
 
 class Log(Protocol):
@@ -86,7 +90,7 @@ def read_repository(
 def _read_entries(
     repository: Repository, snapshot: Snapshot, config: IngestConfig, decisions: Log
 ) -> Iterator[dict[str, Any]]:
-    entries = sorted(snapshot.entries, key=lambda entry: entry.path)
+    entries = sorted(map(_with_sane_path, snapshot.entries), key=lambda entry: entry.path)
     test_files = sum(enry.is_test(entry.path) for entry in entries if not entry.skip)
     over = paths_over_cap(entries, config)
     for entry in entries:
@@ -120,6 +124,12 @@ def _read_entries(
             "test_files": test_files,
             "source": repository.source,
         }
+
+
+def _with_sane_path(entry: Entry) -> Entry:
+    if len(entry.path) <= MAX_PATH_CHARACTERS:
+        return entry
+    return unread(entry.path, "path-length", size=entry.size)
 
 
 def read_entry(

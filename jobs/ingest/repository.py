@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -101,12 +103,20 @@ def unread(path: str, skip: str, detail: str = "", size: int | None = None) -> E
 
 
 def reader(path: str) -> Callable[[], bytes]:
-    """A function that reads a regular file; it does not follow a link put there meanwhile."""
+    """A function that reads a regular file; not what was put there meanwhile.
+
+    It follows no link, waits for no fifo, and reads no further than the file was long when it was
+    opened.
+    """
 
     def read() -> bytes:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags)
         with os.fdopen(descriptor, "rb") as stream:
-            return stream.read()
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file any more", path)
+            return stream.read(status.st_size)
 
     return read
 

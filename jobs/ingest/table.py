@@ -33,6 +33,7 @@ from treespan.jobs.ingest.table_scan import (
     column_names,
     count_repositories,
     read_rows,
+    text,
 )
 from treespan.platform.draws import partition_of
 from treespan.platform.retry import is_passing
@@ -142,13 +143,13 @@ class Rows:
 
     def add(self, row: Row, table: Table, named: bool) -> None:
         """Take a row in; of rows with one path the first counts."""
-        entry = entry_of(row, table) if named else unread(str(row["path"]), "no-repository")
+        entry = entry_of(row, table) if named else unread(text(row["path"]), "no-repository")
         if entry.path in self.paths and not entry.skip:
             entry = unread(entry.path, "table-duplicate", "an earlier row has the path", entry.size)
         self.paths.add(entry.path)
         self.entries.append(entry)
         self.stars = max(self.stars, whole_number(row.get("stars"), -1))
-        self.commit = self.commit or str(row.get("commit") or "")
+        self.commit = self.commit or text(row.get("commit"))
 
 
 def list_table(source: TableSource, partitions: int, keep_bytes: int) -> list[TableRepository]:
@@ -248,9 +249,9 @@ def stated_licence(value: Any) -> str:
 
 
 def whole_number(value: Any, missing: int) -> int:
-    """A count, also from a column of floats, as Pandas writes them where some are missing."""
+    """A count that fits 64 bits, also from floats, as Pandas writes them where some are missing."""
     try:
-        return int(value)
+        return max(-(2**63), min(int(value), 2**63 - 1))
     except (TypeError, ValueError, OverflowError):
         return missing
 

@@ -93,8 +93,13 @@ def read_rows(
                     yield dict(zip(lists, values, strict=True))
 
 
+def text(value: Any) -> str:
+    """A cell as text; empty for none. Lone surrogates, which JSON can write, are spelt out."""
+    return "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def _name(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return text(value).strip()
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -160,12 +162,12 @@ class FlakyFile:
 
 
 class DoomedStore(Store):
-    """A store that is fatal to write: the first table whose path has one of ``faults`` in it."""
+    """A store that is fatal to write: the first table whose path matches one of ``faults``."""
 
     def __init__(self, uri: str, faults: dict[str, str], fired: str, driver: int) -> None:
         super().__init__(uri)
         self.faults = faults
-        """Part of a path -> ``kill`` (this process), ``memory`` or ``driver`` (kill that)."""
+        """Pattern of a path -> ``kill`` (this process), ``memory`` or ``driver`` (kill that)."""
         self.fired = fired
         """A folder that remembers what has happened."""
         self.driver = driver
@@ -176,14 +178,14 @@ class DoomedStore(Store):
     def write_table(
         self, relative: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
     ) -> FileEntry:
-        for part, fault in self.faults.items():
-            if part in relative:
-                self.strike(part, fault)
+        for number, (pattern, fault) in enumerate(self.faults.items()):
+            if re.search(pattern, relative):
+                self.strike(number, fault)
         return super().write_table(relative, schema, batches)
 
-    def strike(self, part: str, fault: str) -> None:
+    def strike(self, number: int, fault: str) -> None:
         try:
-            (Path(self.fired) / part.replace("/", " ")).touch(exist_ok=False)
+            (Path(self.fired) / str(number)).touch(exist_ok=False)
         except FileExistsError:
             return
         if fault == "memory":
@@ -193,8 +195,7 @@ class DoomedStore(Store):
 
 def main(recipe: str, store: str, dies_at: str) -> None:
     """Run ``recipe`` up to decontamination; this process dies when that table is written."""
-    fired = Path(store).parent / "fired"
-    fired.mkdir(exist_ok=True)
+    fired = Path(tempfile.mkdtemp(dir=Path(store).parent))
     doomed = DoomedStore(store, {dies_at: "driver"}, str(fired), os.getpid())
     run_recipe(load_recipe(Path(recipe)), doomed, Progress(quiet=True), until="decontaminate")
 

@@ -54,7 +54,7 @@ def test_a_store_that_fails_one_call_in_twenty(
     assert digests_on(faults.FlakyStore(str(tmp_path / "store"), str(log)), recipe) == quiet
     failed = Counter(log.read_text().split())
     assert {"create", "write", "close", "open", "read", "stat"} <= set(failed)
-    assert failed["create"] + failed["write"] + failed["close"] > 10
+    assert failed["create"] + failed["write"] + failed["close"] >= 8
 
 
 def test_killed_workers_and_workers_out_of_memory(
@@ -63,11 +63,13 @@ def test_killed_workers_and_workers_out_of_memory(
     fired = tmp_path / "fired"
     fired.mkdir()
     planned = {
+        "/work/read/files/part-00003": "kill",
+        "/work/read/ledger/part-00001": "memory",
+        "/ingest-.*/files/part-00000": "kill",
         "/work/meetings/": "kill",
-        "/work/shingles/part-00002": "memory",
         "/work/similar/": "kill",
-        "/files/part-00000": "kill",
-        "/index/part-00001": "memory",
+        "/curate-.*/files/part-00000": "kill",
+        "/curate-.*/index/part-00001": "memory",
         "/work/hits/part-00001": "kill",
     }
     store = faults.DoomedStore(str(tmp_path / "store"), planned, str(fired), 0)
@@ -81,10 +83,11 @@ def test_a_driver_that_is_killed_in_every_phase(
     store = Store(str(tmp_path / "store"))
     address = ray.get_runtime_context().gcs_address
     for dies_at in (
-        "/files/part-00001",
+        "/work/read/files/part-00003",
+        "/ingest-.*/files/part-00001",
         "/work/keys/part-00001",
         "/work/similar/",
-        "/index/part-00001",
+        "/curate-.*/index/part-00001",
     ):
         command = [sys.executable, FAULTS_FILE, recipe, store.uri, dies_at]
         done = subprocess.run(
