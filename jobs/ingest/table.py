@@ -132,6 +132,20 @@ class TableRepository:
                 load.cache_clear()
 
 
+class Texts:
+    """Texts in memory, compressed; equal ones once, since a table may repeat one a million times."""
+
+    def __init__(self) -> None:
+        self._held: dict[bytes, Callable[[], bytes]] = {}
+
+    def held(self, data: bytes) -> Callable[[], bytes]:
+        """A function that gives ``data`` back."""
+        key = hashlib.blake2b(data, digest_size=16).digest()
+        if key not in self._held:
+            self._held[key] = held(data)
+        return self._held[key]
+
+
 @dataclass
 class Rows:
     """A repository's rows in memory: contents compressed, or still in the store."""
@@ -141,9 +155,9 @@ class Rows:
     stars: int = -1
     commit: str = ""
 
-    def add(self, row: Row, table: Table, named: bool) -> None:
+    def add(self, row: Row, table: Table, named: bool, texts: Texts) -> None:
         """Take a row in; of rows with one path the first counts."""
-        entry = entry_of(row, table) if named else unread(text(row["path"]), "no-repository")
+        entry = entry_of(row, table, texts) if named else unread(text(row["path"]), "no-repository")
         if entry.path in self.paths and not entry.skip:
             entry = unread(entry.path, "table-duplicate", "an earlier row has the path", entry.size)
         self.paths.add(entry.path)
@@ -201,6 +215,7 @@ def load(window: Window) -> dict[str, Rows] | Exception:
     """The rows of the window's repositories, or what went wrong: it would again for each of them."""
     table = window.table
     found = {name: Rows() for name in window.repositories}
+    texts = Texts()
     try:
         for place, groups in window.groups:
             rows = read_rows(
@@ -210,7 +225,7 @@ def load(window: Window) -> dict[str, Rows] | Exception:
                 lambda name: (name or NO_REPOSITORY) in found,
             )
             for row in rows:
-                found[row["repo"] or NO_REPOSITORY].add(row, table, bool(row["repo"]))
+                found[row["repo"] or NO_REPOSITORY].add(row, table, bool(row["repo"]), texts)
     except Exception as error:
         if is_passing(error):
             raise  # and so not remembered
@@ -218,7 +233,7 @@ def load(window: Window) -> dict[str, Rows] | Exception:
     return found
 
 
-def entry_of(row: Row, table: Table) -> Entry:
+def entry_of(row: Row, table: Table, texts: Texts) -> Entry:
     """The entry for a row."""
     # The Stack v2 writes paths from the repository's root, with a slash.
     path, rule = entry_path(str(row["path"] or "").lstrip("/").encode("utf-8", "backslashreplace"))
@@ -237,7 +252,7 @@ def entry_of(row: Row, table: Table) -> Entry:
     if not isinstance(content, bytes):
         return unread(path, "unreadable", f"content is {type(content).__name__}, not text")
     kept = content if len(content) <= table.keep_bytes else b""
-    return Entry(path, held(kept), len(content), licence=licence)
+    return Entry(path, texts.held(kept), len(content), licence=licence)
 
 
 def stated_licence(value: Any) -> str:
