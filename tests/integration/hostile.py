@@ -36,13 +36,12 @@ def make_hostile(base: Path) -> list[dict[str, object]]:
     make_archives(base / "archives")
     make_table(base / "table.parquet", IDENTICAL_ROWS)
     make_json_lines(base / "table.jsonl")
-    every = {"licence": "MIT"}
     return [
-        {"kind": "directory", "path": str(folders), "each_subfolder": True, **every},
-        {"kind": "git", "path": str(base / "git.git"), **every},
-        {"kind": "archive", "path": str(base / "archives"), "each_file": True, **every},
-        {"kind": "table", "path": str(base / "table.parquet"), **every},
-        {"kind": "table", "path": str(base / "table.jsonl"), **every},
+        {"kind": "directory", "path": str(folders), "each_subfolder": True},
+        {"kind": "git", "path": str(base / "git.git")},
+        {"kind": "archive", "path": str(base / "archives"), "each_file": True},
+        {"kind": "table", "path": str(base / "table.parquet")},
+        {"kind": "table", "path": str(base / "table.jsonl")},
     ]
 
 

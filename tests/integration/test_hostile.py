@@ -30,7 +30,7 @@ def outputs(
     values = {
         "name": "hostile",
         "ingest": {"partitions": 3, "sources": hostile.make_hostile(base)},
-        "curate": {"syntax": {"timeout_s": 2}},
+        "curate": {"syntax": {"timeout_s": 2}, "unknown_licence": "keep"},
     }
     (base / "hostile.yaml").write_text(yaml.safe_dump(values))
     store = Store(str(base / "store"))
@@ -77,9 +77,9 @@ def test_the_good_files_come_through(kept: set[tuple[str, str]]) -> None:
         ("texts", "newlines.py", "words"),
         ("texts", "empty.py", "words"),
         ("texts", "parens.py", "words"),
-        ("texts", "tag_parens.py", "licence"),
-        ("texts", "tag_blanks.py", "licence"),
-        ("texts", "tag_choice.py", "licence"),
+        ("texts", "tag_parens.py", "words"),
+        ("texts", "tag_blanks.py", "line-length"),
+        ("texts", "tag_choice.py", "line-length"),
         ("names", "caf\\xe9.py", "path-encoding"),
         ("special_files", "fifo.py", "device-file"),
         ("special_files", "loop", "symlink"),
