@@ -14,12 +14,14 @@ from __future__ import annotations
 import json
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import ray
 from ray.data import TaskPoolStrategy
+from ray.util.annotations import RayDeprecationWarning
 
 from treespan.platform.errors import UserError, find_user_error
 from treespan.platform.retry import is_passing
@@ -130,12 +132,17 @@ def map_rows(
     for wait_s in (*ROUND_WAITS_S, None):
         rows = [{"place": place, "item": pickle.dumps(items[place])} for place in waiting]
         blocks = min(-(-len(rows) // items_per_task), most_blocks)
-        dataset = ray.data.from_items(rows, override_num_blocks=max(blocks, 1)).map(
-            apply,
-            num_cpus=1,
-            compute=TaskPoolStrategy(size=1 if short_of_memory else None),
-            max_retries=DEATHS,
-        )
+        dataset: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=max(blocks, 1))
+        with warnings.catch_warnings():
+            # Ray 2.60 calls all options of tasks deprecated that ``map`` does not name; of these
+            # it has no other way to bound the deaths of a worker.
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            dataset = dataset.map(
+                apply,
+                num_cpus=1,
+                compute=TaskPoolStrategy(size=1 if short_of_memory else None),
+                max_retries=DEATHS,
+            )
         waiting, reasons = [], set()
         for row in dataset.iter_rows():
             if row["problem"] and (not row["passing"] or wait_s is None):

@@ -90,6 +90,8 @@ class Window:
     table: Table
     repositories: frozenset[str]
     groups: tuple[tuple[int, tuple[int, ...]], ...]
+    last: str
+    """The repository that is read last, in the order of names."""
 
     def __hash__(self) -> int:
         return hash((self.table.digest, self.groups))
@@ -128,7 +130,7 @@ class TableRepository:
                 commit=rows.commit,
             )
         finally:
-            if self.name == max(self.window.repositories):
+            if self.name == self.window.last:
                 load.cache_clear()
 
 
@@ -206,7 +208,8 @@ def cut_windows(table: Table, partitions: int, window_bytes: int) -> Iterator[Wi
             or partition_of(following, partitions) != partition_of(name, partitions)
             or bytes_chosen + sizes[following] > window_bytes
         ):
-            yield Window(table, frozenset(chosen), _by_file(groups[other] for other in chosen))
+            of_chosen = _by_file(groups[other] for other in chosen)
+            yield Window(table, frozenset(chosen), of_chosen, last=name)
             chosen, bytes_chosen = [], 0
 
 

@@ -81,7 +81,10 @@ def read_rows(
                 chosen = {field: row.get(column) for field, column in columns.items()}
                 yield chosen | {"repo": _name(chosen["repo"])}
         return
-    with _parquet(location) as file:
+    # Kept as a dictionary where it is stored as one: half a megabyte of Parquet may hold a hundred
+    # gigabytes of one long text, repeated.
+    repeated = [columns["content"]] if "content" in columns else []
+    with _parquet(location, repeated) as file:
         # One thread: the workers already use all processors.
         for batch in file.iter_batches(
             BATCH_ROWS, row_groups=groups, columns=list(columns.values()), use_threads=False
@@ -90,7 +93,7 @@ def read_rows(
             places = [place for place, repo in enumerate(repos) if wanted(repo)]
             if places:
                 taken = batch.take(pa.array(places))
-                lists = {field: taken.column(name).to_pylist() for field, name in columns.items()}
+                lists = {field: _values(taken.column(name)) for field, name in columns.items()}
                 lists["repo"] = [repos[place] for place in places]
                 for values in zip(*lists.values(), strict=True):
                     yield dict(zip(lists, values, strict=True))
@@ -98,17 +101,32 @@ def read_rows(
 
 def text(value: Any) -> str:
     """A cell as text; empty for none. Lone surrogates, which JSON can write, are spelt out."""
-    return "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
+    said = "" if value is None else str(value)
+    return said if said.isascii() else said.encode("utf-8", "backslashreplace").decode()
 
 
 def _name(value: Any) -> str:
     return text(value).strip()
 
 
+def _values(column: pa.Array) -> list[Any]:
+    """The cells; of a dictionary, equal cells are one object."""
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    places = column.indices.to_pylist()
+    entries = {
+        place: column.dictionary[place].as_py() for place in set(places) if place is not None
+    }
+    return [entries.get(place) for place in places]
+
+
 @contextmanager
-def _parquet(location: Location) -> Iterator[pq.ParquetFile]:
+def _parquet(location: Location, repeated: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     try:
-        with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
+        with (
+            location.open() as stream,
+            pq.ParquetFile(stream, pre_buffer=False, read_dictionary=list(repeated)) as file,
+        ):
             yield file
     except pa.ArrowInvalid as error:
         raise UserError(
