@@ -80,9 +80,11 @@ def identical_repositories(base: Path, scale: float) -> dict[str, Any]:
 def nested(base: Path, scale: float) -> dict[str, Any]:
     """A hundred files of 400,000 opening parentheses, with enough words to reach the parser."""
     (base / "nested").mkdir()
+    (base / "nested" / "good.py").write_text(TEXT.format(n=0))
+    opening = ("(" * 90 + "\n") * 4445
     for number in range(int(100 * scale)):
-        text = "the first few words are plain\n" + "(\n" * 400_000 + "a b c d e f\n" * 10_000
-        (base / "nested" / f"{number}.py").write_text(f"# {number} {text}")
+        names = "".join(f"name_{number}_{n} = {n}\n" for n in range(15_000))
+        (base / "nested" / f"{number}.py").write_text(names + opening)
     return {"kind": "directory", "path": str(base / "nested")}
 
 
