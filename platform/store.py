@@ -1,8 +1,13 @@
 """The store: a folder behind ``pyarrow.fs``, local or remote, where every artifact lives.
 
 Files appear whole or not at all. On a local disk they are written beside their place and renamed;
-object stores publish an upload only when it is completed, and one that fails is removed. Readers of a step look at its manifest,
-which is written last, so a half-written step is never seen.
+for an object store they are spooled, and uploaded at once when they are complete. Readers of a step
+look at its manifest, which is written last, so a half-written step is never seen.
+
+Errors that pass by themselves (``platform.retry``) are tried again, call by call. The spool is what
+makes that possible for a stream of batches: an upload that fails begins anew from there. A local
+disk needs none: what can be retried there is opening and renaming, and a failure in between is left
+to whoever makes the batches (``platform.partitions``).
 """
 
 from __future__ import annotations
@@ -18,16 +23,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from treespan.platform.errors import UserError
+from treespan.platform.hashing_sink import HashingSink
+from treespan.platform.retry import retrying
+from treespan.platform.steady_file import SteadyFile
 from treespan.platform.uri import without_secrets
 
 TEMPORARY_PREFIX = ".partial-"
 """Names that start so are unfinished writes of a process that died; listings skip them."""
+
+SPOOL_BYTES = 8 << 20
+"""A file for an object store is held in memory up to this size, beyond it in a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Store:
     @cached_property
     def _connection(self) -> tuple[pafs.FileSystem, str]:
         try:
-            fs, root = pafs.FileSystem.from_uri(self.uri)
+            fs, root = retrying(lambda: pafs.FileSystem.from_uri(self.uri), self.uri)
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(
                 f"store {self.uri!r} cannot be opened ({error}).",
@@ -99,7 +110,8 @@ class Store:
 
     def exists(self, relative: str) -> bool:
         """Whether a file or folder is there."""
-        info: pafs.FileInfo = self.fs.get_file_info(self.path(relative))
+        path = self.path(relative)
+        info: pafs.FileInfo = retrying(lambda: self.fs.get_file_info(path), path)
         return bool(info.type != pafs.FileType.NotFound)
 
     def list_files(self, relative: str) -> list[str]:
@@ -114,19 +126,21 @@ class Store:
     def _files(self, relative: str) -> list[str]:
         selector = pafs.FileSelector(self.path(relative), recursive=True, allow_not_found=True)
         prefix = len(self.path()) + 1
-        infos = self.fs.get_file_info(selector)
+        infos = retrying(lambda: self.fs.get_file_info(selector), self.path(relative))
         return [info.path[prefix:] for info in infos if info.type == pafs.FileType.File]
 
     def delete_file(self, relative: str) -> None:
         """Remove one file."""
-        self.fs.delete_file(self.path(relative))
+        path = self.path(relative)
+        retrying(lambda: self.fs.delete_file(path), path)
 
     def delete_folder(self, relative: str) -> None:
         """Remove a folder and all in it; nothing happens where there is none."""
+        path = self.path(relative)
         if self.exists(relative):
             # GCS has no object for the folder itself, and Arrow says so once all in it is gone.
             with suppress(FileNotFoundError):
-                self.fs.delete_dir(self.path(relative))
+                retrying(lambda: self.fs.delete_dir(path), path)
 
     @contextmanager
     def local_folder(self, relative: str) -> Iterator[Path]:
@@ -145,8 +159,13 @@ class Store:
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file."""
-        with self.fs.open_input_stream(self.path(relative), compression=None) as stream:
-            return bytes(stream.read())
+        path = self.path(relative)
+
+        def read() -> bytes:
+            with self.fs.open_input_stream(path, compression=None) as stream:
+                return bytes(stream.read())
+
+        return retrying(read, path)
 
     def write_bytes(self, relative: str, data: bytes) -> FileEntry:
         """Publish ``data`` atomically."""
@@ -176,7 +195,7 @@ class Store:
         """Publish ``batches`` as one Arrow IPC file, streamed: memory holds one batch at a time."""
         rows = 0
         with self._publish(relative) as stream:
-            hashing = _HashingSink(stream)
+            hashing = HashingSink(stream)
             sink = pa.PythonFile(hashing, mode="w")
             with pa.ipc.new_file(sink, schema) as writer:
                 for batch in batches:
@@ -189,9 +208,7 @@ class Store:
         self, relative: str, columns: list[str] | None = None
     ) -> Iterator[pa.ipc.RecordBatchFileReader]:
         """A reader of an Arrow IPC file, or of some of its columns; local files are memory-mapped."""
-        path = self.path(relative)
-        source = pa.memory_map(path) if self.is_local else self.fs.open_input_file(path)
-        with source:
+        with self._open(relative) as source:
             with pa.ipc.open_file(source) as reader:
                 if columns is None:
                     yield reader
@@ -203,34 +220,42 @@ class Store:
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """The table of an Arrow IPC file, or some of its columns (others are not read)."""
-        path = self.path(relative)
-        source = pa.memory_map(path) if self.is_local else self.fs.open_input_file(path)
+        source = self._open(relative)
         schema = pa.ipc.open_file(source).schema
         chosen = None if columns is None else [schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=chosen)
         table = pa.ipc.open_file(source, options=options).read_all()
         return table if columns is None else table.select(columns)
 
+    def _open(self, relative: str) -> pa.NativeFile:
+        path = self.path(relative)
+        if self.is_local:
+            return pa.memory_map(path)
+        return pa.PythonFile(SteadyFile(lambda: self.fs.open_input_file(path), path), mode="r")
+
     @contextmanager
-    def _publish(self, relative: str) -> Iterator[pa.NativeFile]:
+    def _publish(self, relative: str) -> Iterator[IO[bytes]]:
         path = self.path(relative)
         if not self.is_local:
-            try:
-                with self.fs.open_output_stream(path, compression=None) as stream:
-                    yield stream
-            except BaseException:
-                # Arrow cannot abort an upload: closing the stream has published what there was.
-                with suppress(OSError):
-                    self.fs.delete_file(path)
-                raise
+            with tempfile.SpooledTemporaryFile(SPOOL_BYTES, prefix="treespan-") as spool:
+                yield cast(IO[bytes], spool)
+                try:
+                    retrying(lambda: self._upload(spool, path), path)
+                except BaseException:
+                    # Closing a stream publishes what it got, and there is no way to abort one.
+                    with suppress(OSError):
+                        self.fs.delete_file(path)
+                    raise
             return
         folder, _, name = path.rpartition("/")
         partial = f"{folder}/{TEMPORARY_PREFIX}{name}-{uuid.uuid4().hex[:8]}"
-        self.fs.create_dir(folder, recursive=True)
+        retrying(lambda: self.fs.create_dir(folder, recursive=True), path)
         try:
-            with self.fs.open_output_stream(partial, compression=None) as stream:
+            with retrying(
+                lambda: self.fs.open_output_stream(partial, compression=None), path
+            ) as stream:
                 yield stream
-            self.fs.move(partial, path)
+            retrying(lambda: self.fs.move(partial, path), path)
         except BaseException as error:
             if Path(partial).exists():
                 Path(partial).unlink()
@@ -239,41 +264,11 @@ class Store:
                 raise OSError(error.errno, os.strerror(error.errno), path) from error
             raise
 
+    def _upload(self, spool: Any, path: str) -> None:
+        spool.seek(0)
+        with self.fs.open_output_stream(path, compression=None) as stream:
+            shutil.copyfileobj(spool, stream, SPOOL_BYTES)
+
 
 def _is_unfinished(path: str) -> bool:
     return path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
-
-
-class _HashingSink:
-    """A write-only file that hashes what passes through it."""
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
-        self.bytes = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        self._stream.write(view)
-        self.digest.update(view)
-        self.bytes += view.nbytes
-        return view.nbytes
-
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        """Nothing is buffered here."""
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self.closed = True

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 import torch
 from numpy.typing import NDArray
 
@@ -135,11 +134,9 @@ def _score(
     def score(row: dict[str, Any]) -> dict[str, Any]:
         return _score_hole(_load_models(store.uri, folder), log_likelihoods, row)
 
-    blocks = -(-len(items) // _HOLES_PER_TASK)
-    dataset = ray.data.from_items(items, override_num_blocks=blocks)
     scored: dict[int, dict[str, Any]] = {}
     with context.progress.bar("evaluate", len(items)) as bar:
-        for row in map_rows(dataset, score):
+        for row in map_rows(items, score, items_per_task=_HOLES_PER_TASK):
             scored[row.pop("index")] = row
             bar.advance()
     return [scored[index] for index in range(len(items))]

@@ -14,7 +14,7 @@ from typing import Any
 from license_expression import ExpressionError, get_spdx_licensing
 from licenseclassifier import identify_license
 
-from treespan.jobs.ingest.repository import Entry
+from treespan.jobs.ingest.repository import Entry, text_of
 from treespan.platform.errors import UserError
 
 NO_ASSERTION = "NOASSERTION"
@@ -31,7 +31,7 @@ _LICENCE_FILE = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n]+)")
-_TAG_END = re.compile(r"\s*(\*/|-->|\*\)|#\}|%>|\"\"\"|''').*$")
+_TAG_END = re.compile(r"(\*/|-->|\*\)|#\}|%>|\"\"\"|''').*$")
 # Only headers that name such a licence in full are worth the classifier's milliseconds: the
 # permissive licences do not change what may be done with a file.
 _HEADER_HINT = re.compile(
@@ -136,10 +136,7 @@ def licence_of_entries(entries: Sequence[Entry]) -> str:
     for entry in sorted(entries, key=lambda entry: entry.path):
         small = entry.size is None or entry.size <= MAX_LICENCE_BYTES
         if "/" not in entry.path and not entry.skip and small and is_licence_file(entry.path):
-            try:
-                text = entry.read().decode("utf-8", "replace")
-            except Exception:  # noqa: BLE001 - told in the ledger when the file itself is read
-                text = ""
+            text = text_of(entry)
             found.append(tagged_licence(text) or joined(identify(text)))
     return joined(found)
 

@@ -25,6 +25,13 @@ from treespan.platform.errors import UserError
 IGNORED_FOLDERS = frozenset({".git", ".hg", ".svn", ".bzr", "__pycache__"})
 """Books of version control and compiled caches: not part of the source, and so not told about."""
 
+_DEVICES = {
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
 
 @dataclass(frozen=True)
 class Directory:
@@ -152,5 +159,5 @@ def entry_of(path: str, full: str) -> Entry:
     if stat.S_ISLNK(status.st_mode):
         return unread(shown, "symlink", size=status.st_size)
     if not stat.S_ISREG(status.st_mode):
-        return unread(shown, "unreadable", "not a regular file")
+        return unread(shown, "device-file", _DEVICES.get(stat.S_IFMT(status.st_mode), ""))
     return Entry(shown, reader(full), status.st_size)

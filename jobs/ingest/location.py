@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from treespan.platform.errors import UserError
+from treespan.platform.retry import retrying
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,15 @@ def find_files(path: str, kind: str, suffixes: Sequence[str]) -> tuple[list[Loca
     root = base + mark + query if "://" in path else str(Path(base).expanduser().absolute())
     try:
         fs, start = connect(root)
-        info = fs.get_file_info(start)
+        info = retrying(lambda: fs.get_file_info(start), path)
         if info.type == pafs.FileType.NotFound:
             raise UserError(
                 f"source {path} does not exist ({kind}).", "Correct 'path' in the recipe's sources."
             )
         if info.type != pafs.FileType.Directory:
             return [_location(root, info)], True
-        found = fs.get_file_info(pafs.FileSelector(start, recursive=not pattern))
+        selector = pafs.FileSelector(start, recursive=not pattern)
+        found = retrying(lambda: fs.get_file_info(selector), path)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
             f"source {path} cannot be read ({error}).", "Correct 'path', or grant read access."

@@ -13,7 +13,7 @@ from typing import Any
 
 from treespan.jobs.ingest.detect_licence import NO_ASSERTION, identify, joined, normalise
 from treespan.jobs.ingest.python_environment import licence_of
-from treespan.jobs.ingest.repository import Entry
+from treespan.jobs.ingest.repository import Entry, text_of
 
 MAX_METADATA_BYTES = 1_000_000
 """Longer metadata is not read (ours)."""
@@ -122,12 +122,8 @@ def _glob(glob: str) -> str:
 
 
 def _text(entry: Entry) -> str:
-    if entry.size is not None and entry.size > MAX_METADATA_BYTES:
-        return ""
-    try:
-        return entry.read().decode("utf-8", "replace")
-    except Exception:  # noqa: BLE001 - told in the ledger when the file itself is read
-        return ""
+    too_large = entry.size is not None and entry.size > MAX_METADATA_BYTES
+    return "" if too_large else text_of(entry)
 
 
 class _Packed(Distribution):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import enry
 import pyarrow as pa
@@ -12,15 +13,33 @@ import pyarrow as pa
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.decode import Undecodable, decode, is_binary_name
 from treespan.jobs.ingest.detect_licence import licence_of_file
-from treespan.jobs.ingest.repository import Entry, NotHereError, RefusedError, Repository, Snapshot
+from treespan.jobs.ingest.repository import (
+    NOT_ITS_FAULT,
+    Entry,
+    RefusedError,
+    Repository,
+    Snapshot,
+    unread,
+)
 from treespan.platform.draws import hash64
 from treespan.platform.ledger import Decision, decide
+from treespan.platform.retry import retrying
 
 STEP = "ingest"
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1024
 """A record batch ends at whichever comes first: it bounds what a reader must hold."""
+
+MAX_PATH_CHARACTERS = 4096
+"""As Linux has it. An archive may name members at any length, and each rule on paths reads it all."""
+
+
+class Log(Protocol):
+    """What takes decisions; a list does."""
+
+    def append(self, decision: Decision, /) -> None:
+        """Take in one decision."""
 
 
 def file_id(repo: str, path: str) -> str:
@@ -29,18 +48,23 @@ def file_id(repo: str, path: str) -> str:
 
 
 def read_repository(
-    repository: Repository, config: IngestConfig, decisions: list[Decision]
+    repository: Repository, config: IngestConfig, decisions: Log
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``FILES`` in the order of paths; what is not read is appended to ``decisions``.
 
     A repository that cannot be opened gives no row and one decision, ``repository-error``, or the
-    rule that refused it. Raises ``NotHereError`` if this node lacks what the driver has listed.
+    rule that refused it. Raises ``NotHereError`` if this node lacks what the driver has listed,
+    ``UnavailableError`` if a source's server stays away, and ``MemoryError``.
     """
-    try:
+
+    def enter() -> tuple[AbstractContextManager[Snapshot], Snapshot]:
         opened = repository.open()
-        snapshot = opened.__enter__()
-    except NotHereError:
-        raise  # not the repository's fault, and a row in the ledger would hide what is missing
+        return opened, opened.__enter__()
+
+    try:
+        opened, snapshot = retrying(enter, repository.origin)
+    except NOT_ITS_FAULT:
+        raise
     except RefusedError as error:
         decisions.append(
             _decide(
@@ -64,9 +88,9 @@ def read_repository(
 
 
 def _read_entries(
-    repository: Repository, snapshot: Snapshot, config: IngestConfig, decisions: list[Decision]
+    repository: Repository, snapshot: Snapshot, config: IngestConfig, decisions: Log
 ) -> Iterator[dict[str, Any]]:
-    entries = sorted(snapshot.entries, key=lambda entry: entry.path)
+    entries = sorted(map(_with_sane_path, snapshot.entries), key=lambda entry: entry.path)
     test_files = sum(enry.is_test(entry.path) for entry in entries if not entry.skip)
     over = paths_over_cap(entries, config)
     for entry in entries:
@@ -102,6 +126,12 @@ def _read_entries(
         }
 
 
+def _with_sane_path(entry: Entry) -> Entry:
+    if len(entry.path) <= MAX_PATH_CHARACTERS:
+        return entry
+    return unread(entry.path, "path-length", size=entry.size)
+
+
 def read_entry(
     entry: Entry, config: IngestConfig, over_cap: Mapping[str, int], reject: Callable[..., None]
 ) -> bytes | None:
@@ -117,7 +147,9 @@ def read_entry(
         reject("repo-cap", value=over_cap[entry.path], threshold=config.max_repo_bytes)
     else:
         try:
-            data = entry.read()
+            data = retrying(entry.read, entry.path)
+        except NOT_ITS_FAULT:
+            raise
         except Exception as error:  # noqa: BLE001 - OSError, or a damaged git object in one of many shapes
             reject("unreadable", detail=f"{type(error).__name__}: {error}")
             return None
@@ -169,7 +201,9 @@ def _size(entry: Entry) -> int:
     if entry.size is not None:
         return entry.size
     try:
-        return len(entry.read())
+        return len(retrying(entry.read, entry.path))
+    except NOT_ITS_FAULT:
+        raise
     except Exception:  # noqa: BLE001 - it takes no room; reading it again tells why
         return 0
 

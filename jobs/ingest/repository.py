@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treespan.platform.errors import UserError
+from treespan.platform.retry import UnavailableError, retrying
 
 
 @dataclass(frozen=True)
@@ -103,18 +106,43 @@ def unread(path: str, skip: str, detail: str = "", size: int | None = None) -> E
 
 
 def reader(path: str) -> Callable[[], bytes]:
-    """A function that reads a regular file; it does not follow a link put there meanwhile."""
+    """A function that reads a regular file; not what was put there meanwhile.
+
+    It follows no link, waits for no fifo, and reads no further than the file was long when it was
+    opened.
+    """
 
     def read() -> bytes:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags)
         with os.fdopen(descriptor, "rb") as stream:
-            return stream.read()
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file any more", path)
+            return stream.read(status.st_size)
 
     return read
 
 
 class NotHereError(UserError):
     """A source that the driver has listed and this node has not got."""
+
+
+NOT_ITS_FAULT = (NotHereError, UnavailableError, MemoryError)
+"""Errors that say nothing about a repository: a row in the ledger would hide what is missing."""
+
+
+def text_of(entry: Entry) -> str:
+    """A file that ingest looks into beforehand, such as a licence; what is not UTF-8 is replaced.
+
+    Empty if it cannot be read: its own row in the ledger will tell.
+    """
+    try:
+        return retrying(entry.read, entry.path).decode("utf-8", "replace")
+    except NOT_ITS_FAULT:
+        raise
+    except Exception:  # noqa: BLE001 - a damaged file or git object has errors of many shapes
+        return ""
 
 
 def check_here(origin: str, path: str) -> None:

@@ -1,12 +1,16 @@
-"""The ingest step: lists repositories on the driver, reads them on workers, part by part."""
+"""The ingest step: lists repositories on the driver, reads them on workers bundle by bundle, and
+puts the partitions together from what was read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
 from treespan.jobs.ingest.archive import list_archives
+from treespan.jobs.ingest.assemble import assemble_partition
+from treespan.jobs.ingest.bundles import Piece, cut_bundles, pieces_of
 from treespan.jobs.ingest.config import (
     ArchiveSource,
     DirectorySource,
@@ -21,15 +25,14 @@ from treespan.jobs.ingest.directory import is_uri, list_directory
 from treespan.jobs.ingest.git import list_git
 from treespan.jobs.ingest.package import list_packages
 from treespan.jobs.ingest.python_environment import list_python_environment
-from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
+from treespan.jobs.ingest.read import STEP
+from treespan.jobs.ingest.read_bundle import read_bundle
 from treespan.jobs.ingest.remote_directory import list_remote_directory
 from treespan.jobs.ingest.repository import Repository
 from treespan.jobs.ingest.table import list_table
-from treespan.platform.draws import partition_of
 from treespan.platform.errors import UserError
-from treespan.platform.ledger import Decision, account_of, merge_accounts
-from treespan.platform.partitions import Receipt, files_of, map_partitions
-from treespan.platform.schemas import FILES, LEDGER, batches, part_name
+from treespan.platform.ledger import merge_accounts
+from treespan.platform.partitions import Receipt, files_of, map_parts
 from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import Store
 
@@ -99,58 +102,29 @@ def run(
     config: IngestConfig, listed: Callable[[Store], Sequence[Repository]], context: Context
 ) -> Result:
     """Read every repository; counts: repositories, files, bytes and the funnel of what was not."""
-    assigned: list[list[Repository]] = [[] for _ in range(config.partitions)]
-    for repository in listed(context.store):
-        assigned[partition_of(repository.name, config.partitions)].append(repository)
-    store, folder = context.store, context.folder
+    store, folder, work = context.store, context.folder, context.work
+    bundles = cut_bundles(listed(store), config.partitions)
 
-    def ingest(partition: int) -> Receipt:
-        return ingest_partition(store, folder, partition, assigned[partition], config)
+    def read(bundle: int, repositories: Sequence[Repository]) -> Receipt:
+        return read_bundle(store, work, bundle, repositories, config)
 
-    receipts = map_partitions(context, STEP, ingest, config.partitions)
+    def assemble(partition: int, pieces: Sequence[Piece]) -> Receipt:
+        return assemble_partition(store, folder, work, partition, pieces)
+
+    bundled = map_parts(context, "read", read, bundles)
     counts: dict[str, Any] = {
-        name: sum(receipt.counts[name] for receipt in receipts)
+        name: sum(receipt.counts[name] for receipt in bundled)
         for name in ("repositories", "files", "bytes")
     }
-    counts |= merge_accounts(receipt.counts for receipt in receipts)
+    counts |= merge_accounts(receipt.counts for receipt in bundled)
     if not counts["files"]:
         raise UserError(
             f"no file could be read from the sources ({told(counts['funnel'])}).",
             "Correct the recipe's sources or raise max_file_bytes.",
         )
-    return Result(files_of(receipts), counts)
-
-
-def ingest_partition(
-    store: Store,
-    folder: str,
-    partition: int,
-    repositories: Sequence[Repository],
-    config: IngestConfig,
-) -> Receipt:
-    """Stream the files of ``repositories`` (sorted by name) into one part of the tables."""
-    decisions: list[Decision] = []
-    with_files: set[str] = set()
-    bytes_read = 0
-
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal bytes_read
-        for repository in repositories:
-            for row in read_repository(repository, config, decisions):
-                with_files.add(repository.name)
-                bytes_read += row["size"]
-                yield row
-
-    part = part_name(partition)
-    files = store.write_table(f"{folder}/files/{part}", FILES, batches_by_bytes(FILES, rows()))
-    ledger = store.write_table(f"{folder}/ledger/{part}", LEDGER, batches(LEDGER, decisions))
-    counts = {
-        "repositories": len(with_files),
-        "files": files.rows,
-        "bytes": bytes_read,
-        **account_of(decisions),
-    }
-    return Receipt([files, ledger], counts)
+    batches = [receipt.counts["batches"] for receipt in bundled]
+    pieces = pieces_of(bundles, batches, config.partitions)
+    return Result(files_of(map_parts(context, "assemble", assemble, pieces)), counts)
 
 
 def told(funnel: dict[str, dict[str, int]]) -> str:

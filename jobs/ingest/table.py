@@ -33,8 +33,10 @@ from treespan.jobs.ingest.table_scan import (
     column_names,
     count_repositories,
     read_rows,
+    text,
 )
 from treespan.platform.draws import partition_of
+from treespan.platform.retry import is_passing
 
 NO_REPOSITORY = "(no repository)"
 """Stands for the repository of rows that name none; none of them is read."""
@@ -88,6 +90,8 @@ class Window:
     table: Table
     repositories: frozenset[str]
     groups: tuple[tuple[int, tuple[int, ...]], ...]
+    last: str
+    """The repository that is read last, in the order of names."""
 
     def __hash__(self) -> int:
         return hash((self.table.digest, self.groups))
@@ -126,8 +130,22 @@ class TableRepository:
                 commit=rows.commit,
             )
         finally:
-            if self.name == max(self.window.repositories):
+            if self.name == self.window.last:
                 load.cache_clear()
+
+
+class Texts:
+    """Texts in memory, compressed; equal ones once, since a table may repeat one a million times."""
+
+    def __init__(self) -> None:
+        self._held: dict[bytes, Callable[[], bytes]] = {}
+
+    def held(self, data: bytes) -> Callable[[], bytes]:
+        """A function that gives ``data`` back."""
+        key = hashlib.blake2b(data, digest_size=16).digest()
+        if key not in self._held:
+            self._held[key] = held(data)
+        return self._held[key]
 
 
 @dataclass
@@ -139,15 +157,15 @@ class Rows:
     stars: int = -1
     commit: str = ""
 
-    def add(self, row: Row, table: Table, named: bool) -> None:
+    def add(self, row: Row, table: Table, named: bool, texts: Texts) -> None:
         """Take a row in; of rows with one path the first counts."""
-        entry = entry_of(row, table) if named else unread(str(row["path"]), "no-repository")
+        entry = entry_of(row, table, texts) if named else unread(text(row["path"]), "no-repository")
         if entry.path in self.paths and not entry.skip:
             entry = unread(entry.path, "table-duplicate", "an earlier row has the path", entry.size)
         self.paths.add(entry.path)
         self.entries.append(entry)
         self.stars = max(self.stars, whole_number(row.get("stars"), -1))
-        self.commit = self.commit or str(row.get("commit") or "")
+        self.commit = self.commit or text(row.get("commit"))
 
 
 def list_table(source: TableSource, partitions: int, keep_bytes: int) -> list[TableRepository]:
@@ -190,7 +208,8 @@ def cut_windows(table: Table, partitions: int, window_bytes: int) -> Iterator[Wi
             or partition_of(following, partitions) != partition_of(name, partitions)
             or bytes_chosen + sizes[following] > window_bytes
         ):
-            yield Window(table, frozenset(chosen), _by_file(groups[other] for other in chosen))
+            of_chosen = _by_file(groups[other] for other in chosen)
+            yield Window(table, frozenset(chosen), of_chosen, last=name)
             chosen, bytes_chosen = [], 0
 
 
@@ -199,6 +218,7 @@ def load(window: Window) -> dict[str, Rows] | Exception:
     """The rows of the window's repositories, or what went wrong: it would again for each of them."""
     table = window.table
     found = {name: Rows() for name in window.repositories}
+    texts = Texts()
     try:
         for place, groups in window.groups:
             rows = read_rows(
@@ -208,13 +228,15 @@ def load(window: Window) -> dict[str, Rows] | Exception:
                 lambda name: (name or NO_REPOSITORY) in found,
             )
             for row in rows:
-                found[row["repo"] or NO_REPOSITORY].add(row, table, bool(row["repo"]))
-    except Exception as error:  # noqa: BLE001 - each repository tells it in the ledger
-        return error
+                found[row["repo"] or NO_REPOSITORY].add(row, table, bool(row["repo"]), texts)
+    except Exception as error:
+        if is_passing(error):
+            raise  # and so not remembered
+        return error  # each repository tells it in the ledger
     return found
 
 
-def entry_of(row: Row, table: Table) -> Entry:
+def entry_of(row: Row, table: Table, texts: Texts) -> Entry:
     """The entry for a row."""
     # The Stack v2 writes paths from the repository's root, with a slash.
     path, rule = entry_path(str(row["path"] or "").lstrip("/").encode("utf-8", "backslashreplace"))
@@ -233,7 +255,7 @@ def entry_of(row: Row, table: Table) -> Entry:
     if not isinstance(content, bytes):
         return unread(path, "unreadable", f"content is {type(content).__name__}, not text")
     kept = content if len(content) <= table.keep_bytes else b""
-    return Entry(path, held(kept), len(content), licence=licence)
+    return Entry(path, texts.held(kept), len(content), licence=licence)
 
 
 def stated_licence(value: Any) -> str:
@@ -245,9 +267,9 @@ def stated_licence(value: Any) -> str:
 
 
 def whole_number(value: Any, missing: int) -> int:
-    """A count, also from a column of floats, as Pandas writes them where some are missing."""
+    """A count that fits 64 bits, also from floats, as Pandas writes them where some are missing."""
     try:
-        return int(value)
+        return max(-(2**63), min(int(value), 2**63 - 1))
     except (TypeError, ValueError, OverflowError):
         return missing
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from treespan.jobs.ingest.bounded_stream import unpack
 from treespan.jobs.ingest.location import Location
 from treespan.platform.errors import UserError
+from treespan.platform.retry import is_passing
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 JSON_SUFFIXES = tuple(
@@ -28,6 +29,9 @@ BATCH_ROWS = 256
 FIRST_ROWS = 100
 MAX_LINE_BYTES = 256 << 20
 """A longer line is no row of a table of source files (ours)."""
+ROW_BYTES = 512
+"""What a row takes in a worker beside its text, measured on short ones. It bounds a window where
+texts are tiny, or equal and so stored once."""
 
 Row = dict[str, Any]
 
@@ -53,7 +57,7 @@ def count_repositories(location: Location, column: str) -> Iterator[tuple[int, s
     """
     if not is_parquet(location):
         for row, size in _json_rows(location):
-            yield 0, _name(row.get(column)), size
+            yield 0, _name(row.get(column)), size + ROW_BYTES
         return
     with _parquet(location) as file:
         for group in range(file.num_row_groups):
@@ -61,7 +65,7 @@ def count_repositories(location: Location, column: str) -> Iterator[tuple[int, s
             mean = info.total_byte_size / max(info.num_rows, 1)
             counts = pc.value_counts(file.read_row_group(group, columns=[column]).column(0))
             for item in counts.to_pylist():
-                yield group, _name(item["values"]), int(mean * item["counts"]) + 1
+                yield group, _name(item["values"]), int((mean + ROW_BYTES) * item["counts"])
 
 
 def read_rows(
@@ -77,7 +81,10 @@ def read_rows(
                 chosen = {field: row.get(column) for field, column in columns.items()}
                 yield chosen | {"repo": _name(chosen["repo"])}
         return
-    with _parquet(location) as file:
+    # Kept as a dictionary where it is stored as one: half a megabyte of Parquet may hold a hundred
+    # gigabytes of one long text, repeated.
+    repeated = [columns["content"]] if "content" in columns else []
+    with _parquet(location, repeated) as file:
         # One thread: the workers already use all processors.
         for batch in file.iter_batches(
             BATCH_ROWS, row_groups=groups, columns=list(columns.values()), use_threads=False
@@ -86,20 +93,40 @@ def read_rows(
             places = [place for place, repo in enumerate(repos) if wanted(repo)]
             if places:
                 taken = batch.take(pa.array(places))
-                lists = {field: taken.column(name).to_pylist() for field, name in columns.items()}
+                lists = {field: _values(taken.column(name)) for field, name in columns.items()}
                 lists["repo"] = [repos[place] for place in places]
                 for values in zip(*lists.values(), strict=True):
                     yield dict(zip(lists, values, strict=True))
 
 
+def text(value: Any) -> str:
+    """A cell as text; empty for none. Lone surrogates, which JSON can write, are spelt out."""
+    said = "" if value is None else str(value)
+    return said if said.isascii() else said.encode("utf-8", "backslashreplace").decode()
+
+
 def _name(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return text(value).strip()
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The cells; of a dictionary, equal cells are one object."""
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    places = column.indices.to_pylist()
+    entries = {
+        place: column.dictionary[place].as_py() for place in set(places) if place is not None
+    }
+    return [entries.get(place) for place in places]
 
 
 @contextmanager
-def _parquet(location: Location) -> Iterator[pq.ParquetFile]:
+def _parquet(location: Location, repeated: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     try:
-        with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
+        with (
+            location.open() as stream,
+            pq.ParquetFile(stream, pre_buffer=False, read_dictionary=list(repeated)) as file,
+        ):
             yield file
     except pa.ArrowInvalid as error:
         raise UserError(
@@ -124,6 +151,8 @@ def _json_rows(location: Location) -> Iterator[tuple[Row, int]]:
                         raise ValueError("not an object")
                     yield row, len(line)
         except (ValueError, RecursionError, EOFError, OSError) as error:
+            if is_passing(error):
+                raise
             raise UserError(
                 f"table {location.path} cannot be read at line {number} ({error}).",
                 "Each line must be a JSON object; replace the file, or leave it out.",

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from treespan.jobs.ingest.detect_licence import (
@@ -77,3 +79,32 @@ def test_licence_file_names(name: str) -> None:
 def test_a_wrong_licence_in_the_recipe_is_refused() -> None:
     with pytest.raises(UserError, match="not an SPDX expression"):
         normalise_given("do what you like")
+
+
+TAG = "# SPDX-License-Identifier: "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TAG + "(" * 4000,
+        TAG + "(" * 1900 + "MIT" + ")" * 1900,
+        TAG + "x" + " " * 4000 + "y",
+        TAG + "MIT OR " * 500 + "MIT",
+        TAG + " OR ".join(f"(LicenseRef-{n} AND LicenseRef-{n + 1})" for n in range(90)),
+        (TAG + "LicenseRef-a\n") * 100,
+        "General Public License " * 200,
+        " " * 4096,
+    ],
+)
+def test_no_text_keeps_the_detection_busy(text: str) -> None:
+    started = time.process_time()
+    licence_of_file(text + "\n" + "x" * 1_000_000)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("name", ["licen" * 200_000, "licence-" * 120_000, ".licens" * 140_000])
+def test_no_name_keeps_the_detection_busy(name: str) -> None:
+    started = time.process_time()
+    is_licence_file(name)
+    assert time.process_time() - started < 5

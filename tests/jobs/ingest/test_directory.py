@@ -7,6 +7,7 @@ import pytest
 
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.read import read_repository
+from treespan.jobs.ingest.repository import reader
 from treespan.jobs.ingest.step import fingerprint, list_repositories
 from treespan.platform.errors import UserError
 
@@ -104,3 +105,48 @@ def test_a_source_that_a_node_lacks_is_no_empty_repository(folder: Path, tmp_pat
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is not on the node"):
         list(read_repository(repository, config(source(folder)), []))
+
+
+def test_special_files_are_told_and_never_opened(
+    tmp_path: Path, ingest: Callable[..., Any]
+) -> None:
+    """A fifo without a writer would be waited for, for ever."""
+    os.mkfifo(tmp_path / "fifo.py")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    rows, decisions = ingest(source(tmp_path))
+    assert [row["path"] for row in rows] == ["a.py"]
+    (told,) = decisions
+    assert (told["path"], told["rule"], told["detail"]) == ("fifo.py", "device-file", "fifo")
+
+
+def test_files_that_change_after_they_were_listed(folder: Path) -> None:
+    """Each change hits a repository that has been listed and not yet read."""
+    changes: dict[str, Callable[[Path], Any]] = {
+        "vanishes.py": lambda path: path.unlink(),
+        "becomes_fifo.py": lambda path: (path.unlink(), os.mkfifo(path)),
+        "becomes_link.py": lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+        "becomes_folder.py": lambda path: (path.unlink(), path.mkdir()),
+        "shrinks.py": lambda path: path.write_text("x"),
+    }
+    for name in changes:
+        (folder / name).write_text("x = 1\n" * 100)
+    (repository,) = list_repositories(config(source(folder)))
+    decisions: list[Any] = []
+    rows = read_repository(repository, config(source(folder)), decisions)
+    first = next(rows)
+    assert first["path"] < min(changes)
+    for name, change in changes.items():
+        change(folder / name)
+    read = {row["path"]: row["size"] for row in rows}
+    assert {name: read.get(name) for name in changes if name in read} == {"shrinks.py": 1}
+    told = {row["path"]: row["rule"] for row in decisions}
+    for name in changes.keys() - {"shrinks.py"}:
+        assert told[name] == "unreadable"
+
+
+def test_a_file_that_grows_is_read_no_further_than_it_was(tmp_path: Path) -> None:
+    """``/dev/zero`` stands for one that grows as fast as it is read: nothing of it is taken."""
+    with pytest.raises(OSError, match="not a regular file"):
+        reader("/dev/zero")()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert reader(str(tmp_path / "a.py"))() == b"x = 1\n"

@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -273,6 +274,31 @@ def test_wrong_tables_say_what_and_how(tmp_path: Path) -> None:
         build(IngestConfig, {"sources": [source(v2, content_store="/x")]}, where="r.yaml")
     with pytest.raises(UserError, match=r"unknown key 'sources.0.columns.repos'.*'repo'"):
         build(IngestConfig, {"sources": [source(v2, columns={"repos": "x"})]}, where="r.yaml")
+
+
+def test_a_text_that_is_repeated_is_held_once(tmp_path: Path, ingest: Ingest) -> None:
+    """Some kilobytes of Parquet that would be half a gigabyte as texts of their own."""
+    text = "x = 1\n" * 700_000
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), pa.array([text]))
+    paths = [f"{number}.py" for number in range(100)]
+    table = pa.table({"repo": ["r"] * 100, "path": paths, "content": repeated})
+    options = {"dictionary_pagesize_limit": 1 << 30, "store_schema": False}
+    pq.write_table(table, tmp_path / "t.parquet", **options)
+    tracemalloc.start()
+    rows, decisions = ingest(source(tmp_path / "t.parquet"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (rows, len(decisions)) == ([], 100)
+    assert {(row["rule"], row["size"]) for row in decisions} == {("oversize", len(text))}
+    assert peak < 10 * len(text)
+
+
+def test_equal_texts_of_many_repositories(tmp_path: Path, ingest: Ingest) -> None:
+    text = "".join(f"name_{n} = {n}\n" for n in range(1000))
+    some = [{"repo": f"r{n}", "path": "a.py", "content": text} for n in range(2000)]
+    rows, _ = ingest(source(parquet(tmp_path / "t.parquet", some)), partitions=1)
+    assert {row["content"] for row in rows} == {text}
+    assert [row["repo"] for row in rows] == sorted(row["repo"] for row in some)
 
 
 @pytest.mark.ray
