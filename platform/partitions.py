@@ -110,19 +110,8 @@ def map_rows(
     """
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        said = {"place": row["place"], "result": "", "passing": "", "problem": "", "fix": ""}
-        try:
-            said["result"] = json.dumps(function(pickle.loads(row["item"])))
-        except Exception as error:
-            mended = find_user_error(error)
-            if is_passing(error):
-                short = isinstance(error, MemoryError)
-                said["passing"] = "memory" if short else "store"
-                mended = mended or _last_word(error)
-            if mended is None:
-                raise
-            said |= {"problem": mended.problem, "fix": mended.fix}
-        return said
+        outcome = outcome_of(lambda: function(pickle.loads(row["item"])))
+        return {"place": row["place"], **outcome}
 
     cpus = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
     most_blocks = max(MIN_BLOCKS, BLOCKS_PER_CPU * cpus)
@@ -159,6 +148,26 @@ def map_rows(
             time.sleep(wait_s)
         waiting.sort()
         short_of_memory |= "memory" in reasons
+
+
+def outcome_of(work: Callable[[], dict[str, Any]]) -> dict[str, str]:
+    """What ``work`` gave, as JSON in ``result``, or why it failed: ``problem`` and ``fix``.
+
+    ``passing`` is ``memory`` or ``store`` where another try may succeed. Raises what no person can
+    mend.
+    """
+    said = {"result": "", "passing": "", "problem": "", "fix": ""}
+    try:
+        said["result"] = json.dumps(work())
+    except Exception as error:
+        mended = find_user_error(error)
+        if is_passing(error):
+            said["passing"] = "memory" if isinstance(error, MemoryError) else "store"
+            mended = mended or _last_word(error)
+        if mended is None:
+            raise
+        said |= {"problem": mended.problem, "fix": mended.fix}
+    return said
 
 
 def files_of(receipts: Sequence[Receipt]) -> list[FileEntry]:

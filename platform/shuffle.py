@@ -8,6 +8,7 @@ is written to the store; only receipts come back.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from treespan.platform.partitions import Receipt
+from treespan.platform.errors import UserError
+from treespan.platform.partitions import ROUND_WAITS_S, Receipt, outcome_of
 from treespan.platform.schemas import part_name
 from treespan.platform.steps import Context
 
@@ -57,14 +59,18 @@ def shuffle(
                     yield table.append_column(_SLICE, pa.array(slice_of))
 
     def reduce_slice(group: pa.Table) -> pa.Table:
-        number = int(group[_SLICE][0].as_py())
-        reduced, counts = reduce(group.drop_columns([_SLICE]))
-        target = f"{folder}/{part_name(number)}"
-        entry = store.write_table(target, reduced.schema, reduced.to_batches())
-        return pa.table({"receipt": [json.dumps(Receipt([entry], counts).to_dict())]})
+        def work() -> dict[str, Any]:
+            number = int(group[_SLICE][0].as_py())
+            reduced, counts = reduce(group.drop_columns([_SLICE]))
+            target = f"{folder}/{part_name(number)}"
+            entry = store.write_table(target, reduced.schema, reduced.to_batches())
+            return Receipt([entry], counts).to_dict()
+
+        said = outcome_of(work)
+        return pa.table({name: [value] for name, value in said.items()})
 
     receipts: list[Receipt] = []
-    if tables:
+    for wait_s in (*ROUND_WAITS_S, None) if tables else ():
         items = [{"table": name} for name in tables]
         loaded = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             load, batch_size=1
@@ -72,7 +78,16 @@ def shuffle(
         reduced = loaded.groupby(_SLICE, num_partitions=slices).map_groups(
             reduce_slice, batch_format="pyarrow"
         )
-        receipts = [Receipt.from_dict(json.loads(row["receipt"])) for row in reduced.iter_rows()]
+        outcomes = list(reduced.iter_rows())
+        failed = [outcome for outcome in outcomes if outcome["problem"]]
+        for outcome in failed:
+            if not outcome["passing"] or wait_s is None:
+                raise UserError(outcome["problem"], outcome["fix"])
+        if not failed:
+            receipts = [Receipt.from_dict(json.loads(outcome["result"])) for outcome in outcomes]
+            break
+        # Which rows belong to a slice only a shuffle can tell, so all of it is done again.
+        time.sleep(wait_s or 0.0)
     receipts.sort(key=lambda receipt: receipt.files[0].path)
     store.write_json(f"{folder}/done.json", [receipt.to_dict() for receipt in receipts])
     return receipts

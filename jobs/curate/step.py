@@ -53,7 +53,7 @@ def make_step(config: CurateConfig) -> Step:
         params=config.to_dict(),
         run=partial(run, config),
         inputs=("ingest",),
-        fingerprint=partial(known_state, config),
+        fingerprint=lambda _: known_state(config),
     )
 
 

@@ -37,7 +37,7 @@ def make_step(config: DecontaminateConfig, files_from: str = "curate") -> Step:
         params=config.to_dict(),
         inputs=(files_from,),
         run=partial(run, config, files_from),
-        fingerprint=partial(fingerprint, config.benchmarks),
+        fingerprint=lambda _: fingerprint(config.benchmarks),
     )
 
 
