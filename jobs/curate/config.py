@@ -77,6 +77,8 @@ class RankingWeights(Config):
     """Weight of the number of commits."""
     test_files: float = Field(default=1.0, ge=0.0)
     """Weight of the number of test files."""
+    authors: float = Field(default=0.0, ge=0.0)
+    """Weight of the number of people who wrote the commits; the paper does not rank by it."""
 
 
 class RankingConfig(Config):

@@ -34,6 +34,7 @@ READ_COLUMNS = [
     "licence",
     "stars",
     "commits",
+    "authors",
     "test_files",
     "source",
 ]

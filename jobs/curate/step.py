@@ -48,7 +48,7 @@ def make_step(config: CurateConfig) -> Step:
     """
     return Step(
         name=STEP,
-        version=2,
+        version=3,
         params=config.to_dict(),
         run=partial(run, config),
         inputs=("ingest",),

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from treespan.platform.config import Config
+
+
+def _end_of_day(value: Any) -> Any:
+    """A day as its last second; numbers are refused, which pydantic takes for seconds of 1970."""
+    if isinstance(value, dt.datetime):
+        return value
+    text = value.isoformat() if isinstance(value, dt.date) else str(value)
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("write a day as 2024-06-30, or a time as 2024-06-30T12:00:00Z")
+    return f"{text}T23:59:59" if len(text) == 10 else text
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+Moment = Annotated[dt.datetime, BeforeValidator(_end_of_day), AfterValidator(_in_utc)]
+"""A point in time, in UTC: a day is meant to its end, and a time without a zone is in UTC."""
 
 
 class DirectorySource(Config):
@@ -33,10 +53,14 @@ class GitSource(Config):
     """Name of the repository; the folder's name without ``.git`` if not given."""
     ref: str = Field(default="HEAD", min_length=1)
     """Branch, tag or commit to read."""
+    date: Moment | None = None
+    """Read not ``ref`` but the last commit on its first-parent line that was committed by then: a
+    day (to its end) or a time, in UTC unless it says otherwise."""
     licence: str | None = None
     """SPDX expression that holds for every file, whatever the files say."""
     each_subfolder: bool = False
-    """Every direct subfolder that is a git repository is read; other subfolders are ignored."""
+    """Every git repository below the folder is read, at any depth, named by its path from there
+    without ``.git`` (``host/org/name``); other files are ignored."""
 
 
 class PythonEnvironmentSource(Config):

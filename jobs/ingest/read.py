@@ -97,6 +97,7 @@ def _read_entries(
             "licence": stated or snapshot.licence,
             "stars": snapshot.stars,
             "commits": snapshot.commits,
+            "authors": snapshot.authors,
             "test_files": test_files,
             "source": repository.source,
         }

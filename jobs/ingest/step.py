@@ -35,7 +35,7 @@ def make_step(config: IngestConfig) -> Step:
     """Sources to ``files/part-*.arrow`` (``FILES``) and ``ledger/part-*.arrow`` (``LEDGER``)."""
     return Step(
         name=STEP,
-        version=1,
+        version=2,
         params=config.to_dict(),
         run=partial(run, config),
         fingerprint=partial(fingerprint, config),
