@@ -164,5 +164,8 @@ class IngestConfig(Config):
     All later steps keep it. Take a few per CPU of the cluster."""
     max_file_bytes: int = Field(default=1_000_000, ge=1)
     """Larger files are not read (ours: hand-written source files are far below this)."""
+    encodings: Literal["convert", "drop"] = "convert"
+    """What becomes of text that is not UTF-8: converted where its encoding is plain, else dropped;
+    or always dropped."""
     max_repo_bytes: int | None = Field(default=None, ge=1)
     """Keep files of a repository, in an order drawn from their paths, until they reach this."""

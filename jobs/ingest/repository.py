@@ -28,6 +28,8 @@ class Entry:
     """More on ``skip``."""
     licence: str = ""
     """SPDX expression that the source states for this file (a table's column), or empty."""
+    encoding: str = ""
+    """Encoding that the source states for this file (a table's column), or empty."""
 
 
 @dataclass(frozen=True)
