@@ -148,6 +148,29 @@ class TableSource(Config):
         return self
 
 
+class MetadataColumns(Config):
+    """Which column of a metadata table holds what."""
+
+    repo: str = Field(default="repo", min_length=1)
+    """The repository's name."""
+    stars: str = Field(default="stars", min_length=1)
+    """Its stars."""
+    licence: str = Field(default="licence", min_length=1)
+    """An SPDX name or expression, or a list of them, which then all hold."""
+
+
+class MetadataTable(Config):
+    """Parquet, JSON lines or CSV with a row per repository: stars, and licences."""
+
+    path: str = Field(min_length=1)
+    """A file, a folder or a glob in the last part; local (``~`` is expanded) or a URI."""
+    columns: MetadataColumns = MetadataColumns()
+    """Names of the columns; one that is not given here may be missing."""
+    prefix: str = ""
+    """Put before the table's names: ``github.com/`` where repositories are named by their path in a
+    mirror, as ``github.com/org/name``, and the table has ``org/name``."""
+
+
 Source = Annotated[
     DirectorySource | GitSource | PythonEnvironmentSource | ArchiveSource | TableSource,
     Field(discriminator="kind"),
@@ -159,6 +182,8 @@ class IngestConfig(Config):
 
     sources: tuple[Source, ...] = Field(min_length=1)
     """Where repositories come from, in any mix; repository names must not repeat."""
+    metadata: tuple[MetadataTable, ...] = ()
+    """Stars and licences of repositories by name, for those whose source does not know them."""
     partitions: int = Field(default=16, ge=1)
     """Parts that the corpus is split into, by a hash of the repository; the unit of parallel work.
     All later steps keep it. Take a few per CPU of the cluster."""

@@ -18,6 +18,7 @@ from treespan.jobs.ingest.config import (
 )
 from treespan.jobs.ingest.directory import list_directory
 from treespan.jobs.ingest.git import list_git
+from treespan.jobs.ingest.metadata import Described, metadata_states, read_metadata
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP, batches_by_bytes, read_repository
 from treespan.jobs.ingest.repository import Repository
@@ -44,7 +45,8 @@ def make_step(config: IngestConfig) -> Step:
 
 def fingerprint(config: IngestConfig) -> list[list[Any]]:
     """The state of every repository: it changes when a source does. Raises ``UserError``."""
-    return [[found.name, found.source, found.state()] for found in list_repositories(config)]
+    listed = [[found.name, found.source, found.state()] for found in list_repositories(config)]
+    return listed + metadata_states(config.metadata)
 
 
 def list_repositories(config: IngestConfig) -> list[Repository]:
@@ -77,10 +79,17 @@ def _list(source: Source, config: IngestConfig) -> Sequence[Repository]:
 
 
 def run(config: IngestConfig, context: Context) -> Result:
-    """Read every repository; counts: repositories, files, bytes and the funnel of what was not."""
+    """Read every repository.
+
+    Counts: repositories, files, bytes, the funnel of what was not read, and of ``metadata`` the rows
+    and what they matched.
+    """
     assigned: list[list[Repository]] = [[] for _ in range(config.partitions)]
-    for repository in list_repositories(config):
-        assigned[partition_of(repository.name, config.partitions)].append(repository)
+    repositories = list_repositories(config)
+    known, matched = read_metadata(config.metadata, [found.name for found in repositories])
+    for found in repositories:
+        described = Described(found, known[found.name]) if found.name in known else found
+        assigned[partition_of(found.name, config.partitions)].append(described)
     store, folder = context.store, context.folder
 
     def ingest(partition: int) -> Receipt:
@@ -92,6 +101,8 @@ def run(config: IngestConfig, context: Context) -> Result:
         for name in ("repositories", "files", "bytes")
     }
     counts["funnel"] = merge_funnels(receipt.counts["funnel"] for receipt in receipts)
+    if config.metadata:
+        counts["metadata"] = matched
     if not counts["files"]:
         raise UserError(
             f"no file could be read from the sources ({told(counts['funnel'])}).",

@@ -244,9 +244,9 @@ def stated_licence(value: Any) -> str:
 
 
 def whole_number(value: Any, missing: int) -> int:
-    """A count, also from a column of floats, as Pandas writes them where some are missing."""
+    """A count, also from floats, as Pandas writes them where some are missing, or text."""
     try:
-        return int(value)
+        return int(float(value)) if isinstance(value, str) else int(value)
     except (TypeError, ValueError, OverflowError):
         return missing
 
