@@ -1,8 +1,9 @@
 """Which encoding text is in that is not UTF-8: what the file declares, else what two detectors say.
 
 A wrong guess puts garbage in the corpus, so a guess counts only if both detectors lead to the same
-text. On comments in nine encodings of nineteen languages, put into real code, that accepts 84 % of
-the files and is right on 99.9 % of those; either detector alone is wrong on 6 to 9 % (``docs/curation.md``).
+text, or the better one is certain. On 1,188 files of code with comments in 23 languages and 15
+encodings that converts 74 %, none wrongly; either detector alone is wrong on 6 % and more
+(``docs/curation.md``).
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -104,3 +105,20 @@ def test_a_source_that_a_node_lacks_is_no_empty_repository(folder: Path, tmp_pat
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is not on the node"):
         list(read_repository(repository, config(source(folder)), []))
+
+
+def test_a_converted_file_is_an_edit(tmp_path: Path, ingest: Callable[..., Any]) -> None:
+    text = "# -*- coding: cp1251 -*-\n# Проверка\nx = 1\n"
+    (tmp_path / "a.py").write_bytes(text.encode("cp1251"))
+    (row,), (edit,) = ingest(source(tmp_path))
+    assert row["content"] == text
+    assert row["size"] == edit["size"] == len(text.encode())
+    assert row["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert (edit["action"], edit["rule"], edit["detail"]) == (
+        *("edit", "encoding", "from windows-1251"),
+    )
+    (drop,) = ingest(source(tmp_path), encodings="drop")[1]
+    assert (drop["action"], drop["rule"]) == ("drop", "encoding")
+    # Of two bytes a letter, the text may be too large where the file was not.
+    _, (large,) = ingest(source(tmp_path), max_file_bytes=len(text))
+    assert (large["rule"], large["value"]) == ("oversize", len(text.encode()))
