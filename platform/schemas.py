@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _schema(name: str, fields: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
@@ -33,6 +33,7 @@ FILES = _schema(
         ("licence", pa.string()),  # SPDX expression; "" when unknown
         ("stars", pa.int64()),  # of the repository; -1 when unknown
         ("commits", pa.int64()),  # of the repository; -1 when unknown
+        ("authors", pa.int64()),  # of the repository; -1 when unknown
         ("test_files", pa.int64()),  # of the repository
         ("source", pa.string()),  # kind of the source that brought it
     ],
@@ -65,6 +66,7 @@ REPOSITORIES = _schema(
         ("repo", pa.string()),
         ("stars", pa.int64()),  # -1 when unknown
         ("commits", pa.int64()),  # -1 when unknown
+        ("authors", pa.int64()),  # -1 when unknown
         ("test_files", pa.int64()),
         ("files", pa.int64()),  # of allowed languages and licences
         ("bytes", pa.int64()),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from treespan.jobs.curate.licences import PERMISSIVE
+from treespan.jobs.curate.licences import PERMISSIVE, check_names
 from treespan.jobs.curate.signature import PERMUTATIONS
 from treespan.platform.config import Config
 
@@ -77,6 +77,8 @@ class RankingWeights(Config):
     """Weight of the number of commits."""
     test_files: float = Field(default=1.0, ge=0.0)
     """Weight of the number of test files."""
+    authors: float = Field(default=0.0, ge=0.0)
+    """Weight of the number of people who wrote the commits; the paper does not rank by it."""
 
 
 class RankingConfig(Config):
@@ -129,9 +131,11 @@ class CurateConfig(Config):
     kinds: tuple[Kind, ...] = ("programming",)
     """Linguist's kinds of languages to keep."""
     licences: tuple[str, ...] = PERMISSIVE
-    """SPDX names that allow training."""
+    """SPDX names that allow training; globs too, as ``BSD-*``."""
     add_licences: tuple[str, ...] = ()
     """More of them, so that a recipe need not repeat the list."""
+    deny_licences: tuple[str, ...] = ()
+    """SPDX names or globs, as ``GPL-*``, that forbid it, whatever the other lists say."""
     unknown_licence: Literal["drop", "keep"] = "drop"
     """What becomes of files whose licence is not known."""
     rules: RulesConfig = RulesConfig()
@@ -150,6 +154,12 @@ class CurateConfig(Config):
     """Drop files that do not parse."""
     index: bool = True
     """Write the signatures of the files that stay, some 1.1 kB each, for ``treespan similar``."""
+
+    @field_validator("licences", "add_licences", "deny_licences")
+    @classmethod
+    def _licences_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        check_names(names)
+        return names
 
     @model_validator(mode="after")
     def _near_needs_exact(self) -> Self:

@@ -16,7 +16,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from treespan.jobs.curate.config import RankingConfig
+from treespan.jobs.curate.config import RankingConfig, RankingWeights
+
+SIGNALS = tuple(RankingWeights.model_fields)
+"""Names of all signals, as they are columns of the tables."""
 
 HISTORY = ("stars", "commits")
 """A repository is ranked if one of these is known. Test files alone do not rank: installed
@@ -60,6 +63,7 @@ def rank_repositories(repositories: Iterable[Signals], config: RankingConfig) ->
 def scores(repositories: Iterable[Signals], weights: Mapping[str, float]) -> dict[str, float]:
     """The score of each repository by its name; 0.5 for one of which nothing counts."""
     rows = list(repositories)
+    weights = {name: weight for name, weight in weights.items() if weight}
     ordered = {
         name: sorted(row.values[name] for row in rows if row.values[name] >= 0) for name in weights
     }

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from treespan.jobs.curate.config import CurateConfig
-from treespan.jobs.curate.ranking import Signals, rank_repositories
+from treespan.jobs.curate.ranking import SIGNALS, Signals, rank_repositories
 from treespan.jobs.curate.repository_dedup import Project, find_copies
 from treespan.jobs.curate.scratch import GONE, SURVEY
 from treespan.platform.partitions import Receipt
@@ -30,6 +30,7 @@ class Surveyed:
     repo: str
     stars: int
     commits: int
+    authors: int
     test_files: int
     files: int
     bytes: int
@@ -76,7 +77,7 @@ def judge_repositories(
                 repo, "repository-duplicate", contained, dedup.threshold, kept, contained
             )
     signals = [
-        Signals(r.repo, {"stars": r.stars, "commits": r.commits, "test_files": r.test_files})
+        Signals(r.repo, {name: getattr(r, name) for name in SIGNALS})
         for r in rows
         if r.repo not in gone
     ]
@@ -156,7 +157,7 @@ class Survey:
         )
         return [
             {
-                **{name: self._first[repo][name] for name in ("stars", "commits", "test_files")},
+                **{name: self._first[repo][name] for name in SIGNALS},
                 "repo": repo,
                 "files": self._files[repo],
                 "bytes": self._bytes[repo],

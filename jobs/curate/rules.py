@@ -54,7 +54,9 @@ Rule = Callable[[Candidate], Verdict | None]
 def rules_of(config: CurateConfig) -> list[Rule]:
     """The rules that ``config`` switches on, in order: the first that hits names the reason."""
     policy = LicencePolicy(
-        (*config.licences, *config.add_licences), keep_unknown=config.unknown_licence == "keep"
+        (*config.licences, *config.add_licences),
+        config.deny_licences,
+        keep_unknown=config.unknown_licence == "keep",
     )
     return [_language_rule(config), _licence_rule(policy), *_file_rules(config.rules)]
 
@@ -82,9 +84,8 @@ def _language_rule(config: CurateConfig) -> Rule:
 
 def _licence_rule(policy: LicencePolicy) -> Rule:
     def licence(file: Candidate) -> Verdict | None:
-        if policy.allows(file.licence):
-            return None
-        return Verdict("licence", detail=file.licence or "unknown")
+        objection = policy.objection(file.licence)
+        return Verdict("licence", detail=objection) if objection else None
 
     return licence
 

@@ -69,6 +69,7 @@ SURVEY = pa.schema(
         ("repo", pa.string()),
         ("stars", pa.int64()),
         ("commits", pa.int64()),
+        ("authors", pa.int64()),
         ("test_files", pa.int64()),
         ("files", pa.int64()),  # that passed the gates: language and licence
         ("bytes", pa.int64()),

@@ -35,6 +35,7 @@ READ_COLUMNS = [
     "licence",
     "stars",
     "commits",
+    "authors",
     "test_files",
     "source",
 ]

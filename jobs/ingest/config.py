@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from treespan.platform.config import Config
 from treespan.platform.uri import PathOrUri
+
+
+def _end_of_day(value: Any) -> Any:
+    """A day as its last second; numbers are refused, which pydantic takes for seconds of 1970."""
+    if isinstance(value, dt.datetime):
+        return value
+    text = value.isoformat() if isinstance(value, dt.date) else str(value)
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("write a day as 2024-06-30, or a time as 2024-06-30T12:00:00Z")
+    return f"{text}T23:59:59" if len(text) == 10 else text
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+Moment = Annotated[dt.datetime, BeforeValidator(_end_of_day), AfterValidator(_in_utc)]
+"""A point in time, in UTC: a day is meant to its end, and a time without a zone is in UTC."""
 
 
 class DirectorySource(Config):
@@ -35,10 +55,14 @@ class GitSource(Config):
     """Name of the repository; the folder's name without ``.git`` if not given."""
     ref: str = Field(default="HEAD", min_length=1)
     """Branch, tag or commit to read."""
+    date: Moment | None = None
+    """Read not ``ref`` but the last commit on its first-parent line that was committed by then: a
+    day (to its end) or a time, in UTC unless it says otherwise."""
     licence: str | None = None
     """SPDX expression that holds for every file, whatever the files say."""
     each_subfolder: bool = False
-    """Every direct subfolder that is a git repository is read; other subfolders are ignored."""
+    """Every git repository below the folder is read, at any depth, named by its path from there
+    without ``.git`` (``host/org/name``); other files are ignored."""
 
 
 class PythonEnvironmentSource(Config):
@@ -153,6 +177,29 @@ class TableSource(Config):
         return self
 
 
+class MetadataColumns(Config):
+    """Which column of a metadata table holds what."""
+
+    repo: str = Field(default="repo", min_length=1)
+    """The repository's name."""
+    stars: str = Field(default="stars", min_length=1)
+    """Its stars."""
+    licence: str = Field(default="licence", min_length=1)
+    """An SPDX name or expression, or a list of them, which then all hold."""
+
+
+class MetadataTable(Config):
+    """Parquet, JSON lines or CSV with a row per repository: stars, and licences."""
+
+    path: str = Field(min_length=1)
+    """A file, a folder or a glob in the last part; local (``~`` is expanded) or a URI."""
+    columns: MetadataColumns = MetadataColumns()
+    """Names of the columns; one that is not given here may be missing."""
+    prefix: str = ""
+    """Put before the table's names: ``github.com/`` where repositories are named by their path in a
+    mirror, as ``github.com/org/name``, and the table has ``org/name``."""
+
+
 Source = Annotated[
     DirectorySource
     | GitSource
@@ -169,10 +216,15 @@ class IngestConfig(Config):
 
     sources: tuple[Source, ...] = Field(min_length=1)
     """Where repositories come from, in any mix; repository names must not repeat."""
+    metadata: tuple[MetadataTable, ...] = ()
+    """Stars and licences of repositories by name, for those whose source does not know them."""
     partitions: int = Field(default=16, ge=1)
     """Parts that the corpus is split into, by a hash of the repository; the unit of parallel work.
     All later steps keep it. Take a few per CPU of the cluster."""
     max_file_bytes: int = Field(default=1_000_000, ge=1)
     """Larger files are not read (ours: hand-written source files are far below this)."""
+    encodings: Literal["convert", "drop"] = "convert"
+    """What becomes of text that is not UTF-8: converted where its encoding is plain, else dropped;
+    or always dropped."""
     max_repo_bytes: int | None = Field(default=None, ge=1)
     """Keep files of a repository, in an order drawn from their paths, until they reach this."""

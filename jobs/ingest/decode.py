@@ -1,18 +1,12 @@
-"""Bytes to text, or the reason why not. Text is kept exactly: nothing is normalised."""
+"""Bytes to text, or the reason why not. UTF-8 is kept exactly: nothing is normalised."""
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+from treespan.jobs.ingest.encodings import WIDE_MARKS, Text, convert, hides_in_ascii
 
-_WIDE_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 _BINARY = """
     .a .avi .bin .bmp .bz2 .class .dll .dylib .eot .exe .flac .gif .gz .h5 .ico .jar .jpeg
@@ -32,22 +26,28 @@ class Undecodable:
     detail: str = ""
 
 
-def decode(data: bytes) -> str | Undecodable:
+def decode(data: bytes, *, convertible: bool = False, stated: str = "") -> Text | Undecodable:
     """The text of ``data``: UTF-8, exactly, a byte order mark included.
 
-    Other encodings cannot be told apart safely, and one wrong guess puts garbage in the corpus.
+    With ``convertible``, other encodings are tried too, that which the source has ``stated`` first.
+    UTF-16 without a byte order mark has NUL bytes and counts as binary.
     """
-    for mark, name in _WIDE_MARKS.items():
-        if data.startswith(mark):
-            return Undecodable("encoding", name)
-    if b"\0" in data:
-        return Undecodable("binary", "NUL byte")
-    if data.startswith(LFS_POINTER):
-        return Undecodable("lfs-pointer")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Undecodable("encoding", f"not UTF-8 at byte {error.start}")
+    if not data.startswith(tuple(WIDE_MARKS)) and not (convertible and hides_in_ascii(stated)):
+        if b"\0" in data:
+            return Undecodable("binary", "NUL byte")
+        if data.startswith(LFS_POINTER):
+            return Undecodable("lfs-pointer")
+        try:
+            return Text(data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            if not convertible:
+                return Undecodable("encoding", f"not UTF-8 at byte {error.start}")
+    elif not convertible:
+        return Undecodable("encoding", "a byte order mark of UTF-16 or UTF-32")
+    found = convert(data, stated)
+    if isinstance(found, str):
+        return Undecodable("encoding", found)
+    return Undecodable("binary", "NUL byte") if "\0" in found.text else found
 
 
 def is_binary_name(path: str) -> bool:

@@ -5,6 +5,7 @@ What is read is a commit, so changes in the work tree that are not committed do 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,19 @@ from dulwich.repo import Repo
 from treespan.jobs.ingest.config import GitSource
 from treespan.jobs.ingest.detect_licence import licence_of_entries, normalise_given
 from treespan.jobs.ingest.directory import existing_folder, subfolders
+from treespan.jobs.ingest.git_history import (
+    MAX_MAILMAP_BYTES,
+    commit_at,
+    count_history,
+    read_mailmap,
+)
+from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes
 from treespan.jobs.ingest.repository import Entry, Snapshot, check_here, printable, unread
 from treespan.platform.errors import UserError
 
-MAX_COMMITS_COUNTED = 10_000
-"""Counting stops here (ours): the number ranks repositories, and more history ranks no higher."""
+
+class NoCommitError(Exception):
+    """There is no commit to read: the reference or the date leads to none."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class GitRepository:
     path: str
     commit: str
     licence: str = ""
+    problem: str = ""
+    """Why there is no commit; the ledger tells it."""
     source: str = "git"
 
     @property
@@ -48,65 +59,109 @@ class GitRepository:
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
         check_here(self.origin, self.path)
+        if self.problem:
+            raise NoCommitError(self.problem)
         with Repo(self.path) as repo:
             commit = parse_commit(repo, self.commit)
-            entries = list(_entries(repo, commit))
+            with ObjectSizes(repo.object_store) as sizes:
+                entries = list(_entries(repo, commit, sizes))
+            history = count_history(repo, commit.id, _mailmap(entries))
             yield Snapshot(
                 entries,
                 self.licence or licence_of_entries(entries),
                 licence_is_final=bool(self.licence),
-                commits=count_commits(repo, commit.id),
+                commits=history.commits,
+                authors=history.authors,
             )
 
 
 def list_git(source: GitSource) -> list[GitRepository]:
     """The repositories of ``source``.
 
-    Raises ``UserError`` if the path is missing or no git repository, the ref is unknown, or (with
-    ``each_subfolder``) no subfolder is a repository. With ``each_subfolder``, a repository whose
-    ref cannot be resolved is still listed, without a commit: reading it fails and is told in the
-    ledger, and the others go on.
+    Raises ``UserError`` if the path is missing or no git repository, the ref is unknown, there is
+    no commit at its date, or (with ``each_subfolder``) nothing below is a repository. With
+    ``each_subfolder``, a repository without such a commit is still listed, without a commit:
+    reading it fails and is told in the ledger, and the others go on.
     """
     root = existing_folder(source.path, "git")
     licence = normalise_given(source.licence)
     if not source.each_subfolder:
         name = source.repo or root.name.removesuffix(".git") or root.parent.name
-        try:
-            commit = _resolve(root, source.ref)
-        except NotGitRepository:
-            raise UserError(
-                f"source {source.path} is not a git repository.",
-                "Correct 'path', or use kind: directory.",
-            ) from None
-        except (KeyError, ValueError):
-            raise UserError(
-                f"source {source.path} has no ref {source.ref!r}.",
-                "Give a branch, a tag or a commit that exists there as 'ref'.",
-            ) from None
-        return [GitRepository(name, str(root), commit, licence)]
-    found = []
-    for child in subfolders(root):
-        try:
-            commit = _resolve(child, source.ref)
-        except NotGitRepository:
-            continue
-        except Exception:  # noqa: BLE001 - a broken repository must not stop the others
-            commit = ""
-        found.append(GitRepository(child.name.removesuffix(".git"), str(child), commit, licence))
+        return [GitRepository(name, str(root), _commit_of_one(root, source), licence)]
+    found = [_one_of_many(root, child, source, licence) for child in find_repositories(root)]
     if not found:
         raise UserError(
-            f"source {source.path} is empty: no subfolder is a git repository.",
+            f"source {source.path} is empty: nothing below it is a git repository.",
             "Correct 'path', or leave out 'each_subfolder'.",
         )
     return found
 
 
-def _resolve(path: Path, ref: str) -> str:
+def find_repositories(root: Path) -> Iterator[Path]:
+    """Git repositories below ``root`` at any depth, sorted by name in each folder.
+
+    What lies inside of one (submodules, work trees) is part of it or reads the same objects, and is
+    not looked for. A folder named ``*.git`` counts even if damaged, so that reading it tells.
+    """
+    for child in subfolders(root):
+        if _looks_like_git(child):
+            yield child
+        elif os.access(child, os.R_OK | os.X_OK):
+            yield from find_repositories(child)
+
+
+def _looks_like_git(folder: Path) -> bool:
+    if folder.name.endswith(".git") or os.path.lexists(folder / ".git"):
+        return folder.name != ".git"
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+
+
+def _commit_of_one(root: Path, source: GitSource) -> str:
+    try:
+        return _resolve(root, source)
+    except NotGitRepository:
+        raise UserError(
+            f"source {source.path} is not a git repository.",
+            "Correct 'path', or use kind: directory.",
+        ) from None
+    except NoCommitError as error:
+        raise UserError(
+            f"source {source.path} has {error}.",
+            "Give a later 'date', or leave it out.",
+        ) from None
+    except (KeyError, ValueError):
+        raise UserError(
+            f"source {source.path} has no ref {source.ref!r}.",
+            "Give a branch, a tag or a commit that exists there as 'ref'.",
+        ) from None
+
+
+def _one_of_many(root: Path, path: Path, source: GitSource, licence: str) -> GitRepository:
+    name, _ = printable(os.fsencode(path.relative_to(root).as_posix().removesuffix(".git")))
+    try:
+        return GitRepository(name, str(path), _resolve(path, source), licence)
+    except NoCommitError as error:
+        problem = str(error)
+    except (KeyError, ValueError):
+        problem = f"no ref {source.ref!r}"
+    except Exception as error:  # noqa: BLE001 - a broken repository must not stop the others
+        problem = f"{type(error).__name__}: {error}"
+    return GitRepository(name, str(path), "", licence, problem)
+
+
+def _resolve(path: Path, source: GitSource) -> str:
     with Repo(str(path)) as repo:
-        return parse_commit(repo, ref).id.decode("ascii")
+        head = parse_commit(repo, source.ref).id
+        if source.date is None:
+            return head.decode("ascii")
+        commit = commit_at(repo, head, source.date)
+        if commit is None:
+            shown = f"{source.date:%Y-%m-%d %H:%M:%S} UTC"
+            raise NoCommitError(f"no commit of {source.ref} at {shown} or before")
+        return commit.decode("ascii")
 
 
-def _entries(repo: Repo, commit: Commit) -> Iterator[Entry]:
+def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
     for item in iter_tree_contents(repo.object_store, commit.tree):
         assert item.path is not None
         assert item.mode is not None
@@ -114,32 +169,41 @@ def _entries(repo: Repo, commit: Commit) -> Iterator[Entry]:
         path, valid = printable(item.path)
         if S_ISGITLINK(item.mode):
             yield unread(path, "submodule", item.sha.decode("ascii"))
-        elif S_ISLNK(item.mode):
-            yield unread(path, "symlink")
+            continue
+        extent = _extent(sizes, item.sha)
+        size = None if extent is None else extent.size
+        if S_ISLNK(item.mode):
+            yield unread(path, "symlink", size=size)
         elif not valid:
-            yield unread(path, "path-encoding")
+            yield unread(path, "path-encoding", size=size)
         else:
-            yield Entry(path, _blob_reader(repo, item.sha))
+            yield Entry(path, _blob_reader(repo, item.sha, extent), size)
 
 
-def _blob_reader(repo: Repo, sha: ObjectID) -> Callable[[], bytes]:
+def _extent(sizes: ObjectSizes, sha: ObjectID) -> Extent | None:
+    try:
+        return sizes.extent(sha)
+    except Exception:  # noqa: BLE001 - a damaged object, in one of many shapes: reading it tells
+        return None
+
+
+def _blob_reader(repo: Repo, sha: ObjectID, extent: Extent | None) -> Callable[[], bytes]:
     def read() -> bytes:
-        return bytes(repo.object_store.get_raw(sha)[1])
+        if extent is not None and extent.largest > max(extent.size, MAX_BASE_BYTES):
+            raise OSError(f"a delta to an object of {extent.largest} bytes")
+        try:
+            return bytes(repo.object_store.get_raw(sha)[1])
+        except KeyError:
+            raise OSError(f"the object {sha.decode('ascii')} is missing") from None
 
     return read
 
 
-def count_commits(repo: Repo, head: ObjectID, limit: int = MAX_COMMITS_COUNTED) -> int:
-    """Commits reachable from ``head``, at most ``limit``; a shallow clone counts what it has."""
-    seen = {head}
-    pending = [head]
-    while pending and len(seen) < limit:
-        try:
-            commit = repo.object_store[pending.pop()]
-        except KeyError:  # beyond the border of a shallow clone
-            continue
-        if isinstance(commit, Commit):
-            fresh = [parent for parent in commit.parents if parent not in seen]
-            seen.update(fresh)
-            pending += fresh
-    return min(len(seen), limit)
+def _mailmap(entries: list[Entry]) -> dict[tuple[bytes, bytes], bytes]:
+    found = next((entry for entry in entries if entry.path == ".mailmap"), None)
+    if found is None or found.size is None or found.size > MAX_MAILMAP_BYTES:
+        return {}
+    try:
+        return read_mailmap(found.read())
+    except Exception:  # noqa: BLE001 - told in the ledger when the file itself is read
+        return {}

@@ -104,10 +104,21 @@ def _read_entries(
         data = read_entry(entry, config, over, reject)
         if data is None:
             continue
-        text = decode(data)
-        if isinstance(text, Undecodable):
-            reject(text.rule, size=len(data), detail=text.detail)
+        found = decode(data, convertible=config.encodings == "convert", stated=entry.encoding)
+        if isinstance(found, Undecodable):
+            reject(found.rule, size=len(data), detail=found.detail)
             continue
+        text = found.text
+        if found.encoding:
+            data = text.encode()
+            if len(data) > config.max_file_bytes:
+                reject("oversize", size=len(data), value=len(data), threshold=config.max_file_bytes)
+                continue
+            detail = f"from {found.encoding}"
+            edit = _decide(
+                repository.name, entry.path, "encoding", len(data), action="edit", detail=detail
+            )
+            decisions.append(edit)
         stated = "" if snapshot.licence_is_final else licence_of_file(text) or entry.licence
         yield {
             "file_id": file_id(repository.name, entry.path),
@@ -121,6 +132,7 @@ def _read_entries(
             "licence": stated or snapshot.licence,
             "stars": snapshot.stars,
             "commits": snapshot.commits,
+            "authors": snapshot.authors,
             "test_files": test_files,
             "source": repository.source,
         }

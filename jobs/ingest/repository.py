@@ -24,13 +24,15 @@ class Entry:
     read: Callable[[], bytes]
     """Reads the whole file; ``OSError`` (or the object store's error) if that is impossible."""
     size: int | None = None
-    """Bytes; None where only reading tells (git)."""
+    """Bytes; None where only reading tells."""
     skip: str = ""
     """The ledger rule that keeps the file from being read (``symlink``), or empty."""
     detail: str = ""
     """More on ``skip``."""
     licence: str = ""
     """SPDX expression that the source states for this file (a table's column), or empty."""
+    encoding: str = ""
+    """Encoding that the source states for this file (a table's column), or empty."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Snapshot:
     licence_is_final: bool = False
     """The licence was given by the user: what single files say does not count."""
     commits: int = -1
+    authors: int = -1
     stars: int = -1
     commit: str = ""
     """What ``Repository.commit`` says, where only opening tells."""

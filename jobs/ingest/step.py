@@ -23,6 +23,7 @@ from treespan.jobs.ingest.config import (
 )
 from treespan.jobs.ingest.directory import is_uri, list_directory
 from treespan.jobs.ingest.git import list_git
+from treespan.jobs.ingest.metadata import Described, metadata_states, read_metadata
 from treespan.jobs.ingest.package import list_packages
 from treespan.jobs.ingest.python_environment import list_python_environment
 from treespan.jobs.ingest.read import STEP
@@ -46,18 +47,19 @@ def make_step(config: IngestConfig) -> Step:
         version=2,
         params=config.to_dict(),
         run=partial(run, config, listed),
-        fingerprint=lambda store: states(listed(store)),
+        fingerprint=lambda store: states(listed(store), config),
     )
 
 
 def fingerprint(config: IngestConfig, store: Store | None = None) -> list[list[Any]]:
     """The state of every repository: it changes when a source does. Raises ``UserError``."""
-    return states(list_repositories(config, store))
+    return states(list_repositories(config, store), config)
 
 
-def states(repositories: Sequence[Repository]) -> list[list[Any]]:
-    """Name, kind of source and state of each, as JSON types."""
-    return [[found.name, found.source, found.state()] for found in repositories]
+def states(repositories: Sequence[Repository], config: IngestConfig) -> list[list[Any]]:
+    """Name, kind of source and state of each, and the state of what is known beside them."""
+    listed = [[found.name, found.source, found.state()] for found in repositories]
+    return listed + metadata_states(config.metadata)
 
 
 def list_repositories(config: IngestConfig, store: Store | None = None) -> list[Repository]:
@@ -101,9 +103,18 @@ def _list(source: Source, config: IngestConfig, store: Store | None) -> Sequence
 def run(
     config: IngestConfig, listed: Callable[[Store], Sequence[Repository]], context: Context
 ) -> Result:
-    """Read every repository; counts: repositories, files, bytes and the funnel of what was not."""
+    """Read every repository.
+
+    Counts: repositories, files, bytes, the account of what was not read or was edited, and of
+    ``metadata`` the rows and what they matched.
+    """
     store, folder, work = context.store, context.folder, context.work
-    bundles = cut_bundles(listed(store), config.partitions)
+    repositories = listed(store)
+    known, matched = read_metadata(config.metadata, [found.name for found in repositories])
+    bundles = [
+        [Described(found, known[found.name]) if found.name in known else found for found in bundle]
+        for bundle in cut_bundles(repositories, config.partitions)
+    ]
 
     def read(bundle: int, repositories: Sequence[Repository]) -> Receipt:
         return read_bundle(store, work, bundle, repositories, config)
@@ -117,6 +128,8 @@ def run(
         for name in ("repositories", "files", "bytes")
     }
     counts |= merge_accounts(receipt.counts for receipt in bundled)
+    if config.metadata:
+        counts["metadata"] = matched
     if not counts["files"]:
         raise UserError(
             f"no file could be read from the sources ({told(counts['funnel'])}).",

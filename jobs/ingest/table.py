@@ -49,8 +49,8 @@ class Contents:
     pattern: str
     gzipped: bool
 
-    def reader(self, blob_id: str, encoding: str, limit: int) -> Callable[[], bytes]:
-        """A function that fetches a file as UTF-8, or as much as shows that it is too large."""
+    def reader(self, blob_id: str, limit: int) -> Callable[[], bytes]:
+        """A function that fetches a file, or as much as shows that it is too large."""
 
         def read() -> bytes:
             if not blob_id.replace("-", "").replace("_", "").isalnum():
@@ -61,9 +61,7 @@ class Contents:
             slash = "/" if folder.endswith("/") else ""
             with fs.open_input_file(f"{base}{slash}{blob_id}{rest}") as file:
                 data = unpack(file).read(limit + 1) if self.gzipped else file.read(limit + 1)
-            if len(data) > limit or encoding.lower() in ("", "utf-8", "utf8", "ascii"):
-                return bytes(data)
-            return bytes(data).decode(encoding).encode()
+            return bytes(data)
 
         return read
 
@@ -244,10 +242,11 @@ def entry_of(row: Row, table: Table, texts: Texts) -> Entry:
     if rule:
         return unread(path, rule)
     if table.contents is not None:
-        blob_id, encoding = str(row["blob_id"] or ""), str(row.get("encoding") or "")
+        encoding = str(row.get("encoding") or "")
         size = whole_number(row.get("bytes"), -1)
-        read = table.contents.reader(blob_id, encoding, table.keep_bytes)
-        return Entry(path, read, size if size > table.keep_bytes else None, licence=licence)
+        read = table.contents.reader(str(row["blob_id"] or ""), table.keep_bytes)
+        known = size if size > table.keep_bytes else None
+        return Entry(path, read, known, licence=licence, encoding=encoding)
     content = row["content"]
     if isinstance(content, str):
         # A lone surrogate, which JSON can write and UTF-8 cannot, makes the file undecodable.
@@ -267,9 +266,12 @@ def stated_licence(value: Any) -> str:
 
 
 def whole_number(value: Any, missing: int) -> int:
-    """A count that fits 64 bits, also from floats, as Pandas writes them where some are missing."""
+    """A count that fits 64 bits, also from floats, as Pandas writes them where some are missing, or
+    from text.
+    """
     try:
-        return max(-(2**63), min(int(value), 2**63 - 1))
+        number = int(float(value)) if isinstance(value, str) else int(value)
+        return max(-(2**63), min(number, 2**63 - 1))
     except (TypeError, ValueError, OverflowError):
         return missing
 

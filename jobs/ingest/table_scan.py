@@ -50,6 +50,14 @@ def column_names(location: Location) -> list[str]:
     return list(dict.fromkeys(key for row, _ in first for key in row))
 
 
+def count_groups(location: Location) -> int:
+    """Row groups of the table."""
+    if not is_parquet(location):
+        return 1
+    with _parquet(location) as file:
+        return int(file.num_row_groups)
+
+
 def count_repositories(location: Location, column: str) -> Iterator[tuple[int, str, int]]:
     """(group, repository, bytes of its rows, roughly); rows without a repository have the name "".
 

@@ -50,6 +50,7 @@ def row_of(number: int, text: bytes) -> dict[str, Any]:
         "licence": "MIT",
         "stars": -1,
         "commits": -1,
+        "authors": -1,
         "test_files": 0,
         "source": "directory",
     }

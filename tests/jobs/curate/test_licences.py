@@ -2,7 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.licences import PERMISSIVE, LicencePolicy
+from treespan.platform.config import build
+from treespan.platform.errors import UserError
 
 POLICY = LicencePolicy(PERMISSIVE, keep_unknown=False)
 
@@ -59,3 +62,61 @@ def expressions(draw: st.DrawFn, depth: int = 3) -> tuple[str, bool]:
 @given(expressions())
 def test_the_algebra(case: tuple[str, bool]) -> None:
     assert POLICY.allows(case[0]) is case[1]
+
+
+DENYING = LicencePolicy((*PERMISSIVE, "MPL-2.0"), ("GPL-*", "AGPL-*", "JSON"), keep_unknown=True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "objection"),
+    [
+        ("MIT", ""),
+        ("JSON", "JSON; denied: JSON"),  # allowed too: deny wins
+        ("LGPL-3.0-only", "LGPL-3.0-only"),  # neither: a glob matches whole names
+        ("MIT OR GPL-3.0-only", ""),  # the choice is made
+        ("JSON OR GPL-3.0-only", "JSON OR GPL-3.0-only; denied: JSON, GPL-3.0-only by GPL-*"),
+        ("MIT AND GPL-2.0-or-later", "MIT AND GPL-2.0-or-later; denied: GPL-2.0-or-later by GPL-*"),
+        ("(MIT OR JSON) AND MPL-2.0", ""),
+        (
+            "GPL-2.0-only WITH Classpath-exception-2.0",
+            "GPL-2.0-only WITH Classpath-exception-2.0; denied: "
+            + "GPL-2.0-only WITH Classpath-exception-2.0 by GPL-*",
+        ),
+        ("", ""),
+        ("NOASSERTION", ""),
+        (
+            "NOASSERTION AND GPL-2.0-only",
+            "NOASSERTION AND GPL-2.0-only; denied: GPL-2.0-only by GPL-*",
+        ),
+    ],
+)
+def test_denied_licences(expression: str, objection: str) -> None:
+    assert DENYING.objection(expression) == objection
+
+
+@given(expressions())
+def test_denying_never_allows_more(case: tuple[str, bool]) -> None:
+    denying = LicencePolicy(PERMISSIVE, ("ISC",), keep_unknown=False)
+    without = LicencePolicy([n for n in PERMISSIVE if n != "ISC"], keep_unknown=False)
+    assert denying.allows(case[0]) is without.allows(case[0])
+    assert not denying.allows(case[0]) or case[1]
+
+
+def test_everything_but_the_denied_may_be_allowed() -> None:
+    policy = LicencePolicy(("*",), ("*GPL-*",), keep_unknown=False)
+    assert policy.allows("MPL-2.0")
+    assert policy.allows("LicenseRef-ours")
+    assert not policy.allows("LGPL-2.1-only")
+    assert not policy.allows("")
+
+
+def test_misspelt_licences_are_refused_with_the_nearest() -> None:
+    for field in ("licences", "add_licences", "deny_licences"):
+        with pytest.raises(UserError, match=r"'Apache-2' matches no .*nearest is Apache-2\.0"):
+            build(CurateConfig, {field: ["MIT", "Apache-2"]}, where="r.yaml")
+    names = ["LicenseRef-ours", "bsd-*", "GPL-2.0-only WITH Classpath-exception-2.0"]
+    build(CurateConfig, {"deny_licences": names}, where="r.yaml")
+    with pytest.raises(UserError, match=r"'GPL-2.0' matches no .*nearest is GPL-2.0-only"):
+        build(CurateConfig, {"deny_licences": ["GPL-2.0"]}, where="r.yaml")
+    with pytest.raises(UserError, match=r"'XPL-\*' matches no SPDX licence"):
+        build(CurateConfig, {"deny_licences": ["XPL-*"]}, where="r.yaml")

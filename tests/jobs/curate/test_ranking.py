@@ -105,3 +105,16 @@ def test_nothing_is_ranked_without_history_or_in_small_numbers() -> None:
     assert rank_repositories(known, default).dropped == {"r000", "r001"}
     assert rank_repositories(known, ranking(enabled=False)).dropped == frozenset()
     assert rank_repositories(known, ranking(drop_share=0.0)).dropped == frozenset()
+
+
+def test_authors_count_only_if_asked() -> None:
+    def first(**settings: Any) -> str:
+        rows = [
+            Signals("few", {"stars": 2, "commits": 2, "test_files": 2, "authors": 1}),
+            Signals("many", {"stars": 1, "commits": 1, "test_files": 1, "authors": 9}),
+        ]
+        found = rank_repositories(rows, ranking(**settings)).scores
+        return max(found, key=lambda repo: found[repo])
+
+    assert first() == "few"
+    assert first(weights={"authors": 9.0}) == "many"

@@ -38,6 +38,7 @@ def file(repo: str, path: str, seed: int, stars: int, **more: Any) -> dict[str, 
         "licence": "MIT",
         "stars": stars,
         "commits": stars,
+        "authors": stars,
         "test_files": 0,
         "source": "git",
     }

@@ -1,3 +1,5 @@
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,37 @@ def ingest(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Read]:
         for repository in list_repositories(config, store):
             rows += read_repository(repository, config, decisions)
         return rows, decisions
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def git() -> Callable[..., str]:
+    """Runs git's own command away from the user's settings; gives what it prints."""
+
+    def run(
+        *arguments: str, cwd: Path, author: str = "a <a@b.c>", date: str = "2024-01-01T00:00:00Z"
+    ) -> str:
+        name, _, email = author.partition(" <")
+        environment = {
+            **os.environ,
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": email.rstrip(">"),
+            "GIT_COMMITTER_NAME": "c",
+            "GIT_COMMITTER_EMAIL": "c@b.c",
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_DATE": date,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
 
     return run
 

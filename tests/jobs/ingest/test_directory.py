@@ -1,3 +1,4 @@
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +151,20 @@ def test_a_file_that_grows_is_read_no_further_than_it_was(tmp_path: Path) -> Non
         reader("/dev/zero")()
     (tmp_path / "a.py").write_text("x = 1\n")
     assert reader(str(tmp_path / "a.py"))() == b"x = 1\n"
+
+
+def test_a_converted_file_is_an_edit(tmp_path: Path, ingest: Callable[..., Any]) -> None:
+    text = "# -*- coding: cp1251 -*-\n# Проверка\nx = 1\n"
+    (tmp_path / "a.py").write_bytes(text.encode("cp1251"))
+    (row,), (edit,) = ingest(source(tmp_path))
+    assert row["content"] == text
+    assert row["size"] == edit["size"] == len(text.encode())
+    assert row["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert (edit["action"], edit["rule"], edit["detail"]) == (
+        *("edit", "encoding", "from windows-1251"),
+    )
+    (drop,) = ingest(source(tmp_path), encodings="drop")[1]
+    assert (drop["action"], drop["rule"]) == ("drop", "encoding")
+    # Of two bytes a letter, the text may be too large where the file was not.
+    _, (large,) = ingest(source(tmp_path), max_file_bytes=len(text))
+    assert (large["rule"], large["value"]) == ("oversize", len(text.encode()))

@@ -1,6 +1,5 @@
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,12 @@ from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.errors import UserError
 
+Git = Callable[..., str]
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
-def git(*arguments: str, cwd: Path) -> str:
-    identity = {
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "a"), ("EMAIL", "a@b.c"))
-    }
-    environment = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull}
-    done = subprocess.run(
-        ["git", *arguments], cwd=cwd, env=environment, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, git: Git) -> Path:
     root = tmp_path / "repos" / "tool"
     (root / "lib").mkdir(parents=True)
     git("init", "-q", "-b", "main", cwd=root)
@@ -56,7 +43,7 @@ def check(rows: list[dict[str, Any]], decisions: list[Any], commit: str) -> None
     ]
     assert {row["repo"] for row in rows} == {"tool"}
     assert {row["commit"] for row in rows} == {commit}
-    assert {row["commits"] for row in rows} == {2}
+    assert {(row["commits"], row["authors"]) for row in rows} == {(2, 1)}
     assert {row["licence"] for row in rows} == {"ISC"}
     assert {row["path"]: row["rule"] for row in decisions} == {
         "link": "symlink",
@@ -68,7 +55,7 @@ def check(rows: list[dict[str, Any]], decisions: list[Any], commit: str) -> None
 
 
 def test_work_tree_bare_and_packed_give_the_same(
-    repository: Path, tmp_path: Path, ingest: Callable[..., Any]
+    repository: Path, tmp_path: Path, git: Git, ingest: Callable[..., Any]
 ) -> None:
     commit = git("rev-parse", "HEAD", cwd=repository)
     check(*ingest({"kind": "git", "path": str(repository)}, max_file_bytes=2000), commit)
@@ -80,20 +67,23 @@ def test_work_tree_bare_and_packed_give_the_same(
     check(*ingest(many, max_file_bytes=2000), commit)
 
 
-def test_a_ref_selects_the_commit(repository: Path, ingest: Callable[..., Any]) -> None:
+def test_a_ref_selects_the_commit(repository: Path, git: Git, ingest: Callable[..., Any]) -> None:
     git("tag", "v1", "HEAD~1", cwd=repository)
     rows, decisions = ingest({"kind": "git", "path": str(repository), "ref": "v1"})
     assert [row["content"] for row in rows] == ["x = 1\n"]
     assert decisions == []
 
 
-def test_a_shallow_clone_counts_what_it_has(
-    repository: Path, tmp_path: Path, ingest: Callable[..., Any]
+def test_a_shallow_clone_does_not_know_its_history(
+    repository: Path, tmp_path: Path, git: Git, ingest: Callable[..., Any]
 ) -> None:
     shallow = tmp_path / "shallow"
     git("clone", "-q", "--depth=1", f"file://{repository}", str(shallow), cwd=tmp_path)
     rows, _ = ingest({"kind": "git", "path": str(shallow)})
-    assert {row["commits"] for row in rows} <= {1, 2}
+    assert {(row["commits"], row["authors"]) for row in rows} == {(-1, -1)}
+    old = {"kind": "git", "path": str(shallow), "date": "2000-01-01"}
+    with pytest.raises(UserError, match="no commit of HEAD at 2000-01-01"):
+        ingest(old)
 
 
 def test_a_damaged_repository_among_many_is_told(
@@ -118,7 +108,7 @@ def test_wrong_repositories_say_what_and_how(repository: Path, tmp_path: Path) -
         list_them(path=str(repository / "lib"))
     with pytest.raises(UserError, match="has no ref 'nope'"):
         list_them(path=str(repository), ref="nope")
-    with pytest.raises(UserError, match="no subfolder is a git repository"):
+    with pytest.raises(UserError, match="nothing below it is a git repository"):
         list_them(path=str(repository / "lib"), each_subfolder=True)
     with pytest.raises(UserError, match="does not exist"):
         list_them(path=str(tmp_path / "none"))

@@ -109,6 +109,7 @@ def test_the_stack_v2(compression: str, scheme: str, tmp_path: Path, ingest: Ing
     blobs.mkdir()
     (blobs / "b10b").write_bytes(pack(b"x = 1\n"))
     (blobs / "1a71").write_bytes(pack("# ä\n".encode("latin-1")))
+    (blobs / "31de").write_bytes(pack("# ä\n".encode("utf-16-le")))
     (blobs / "b0b0").write_bytes(pack(b"x" * 5000))
     (blobs / "secret.txt").write_bytes(pack(b"outside"))
     extra = [
@@ -118,6 +119,7 @@ def test_the_stack_v2(compression: str, scheme: str, tmp_path: Path, ingest: Ing
         {"blob_id": "gone", "path": "/gone.py"},
         {"blob_id": "../content/secret.txt", "path": "/traversal.py"},
         {"blob_id": "b10b", "path": "/odd.py", "src_encoding": "klingon"},
+        {"blob_id": "31de", "path": "/wider.py", "src_encoding": "UTF-16LE"},
     ]
     file = parquet(tmp_path / "t.parquet", [V2] + [{**V2, **row} for row in extra])
     store = f"{scheme}{blobs}/{{blob_id}}"
@@ -127,14 +129,17 @@ def test_the_stack_v2(compression: str, scheme: str, tmp_path: Path, ingest: Ing
     )
     assert [(r["path"], r["content"], r["licence"], r["stars"], r["commit"]) for r in rows] == [
         ("latin.py", "# ä\n", "BSD-3-Clause", 5, "def"),
+        ("odd.py", "x = 1\n", "BSD-3-Clause", 5, "def"),
         ("src/a.py", "x = 1\n", "BSD-3-Clause", 5, "def"),
+        ("wider.py", "# ä\n", "BSD-3-Clause", 5, "def"),
     ]
-    assert {row["path"]: row["rule"] for row in decisions} == {
+    edits = {row["path"]: row["detail"] for row in decisions if row["action"] == "edit"}
+    assert edits == {"latin.py": "from iso-8859-1", "wider.py": "from utf-16le"}
+    assert {row["path"]: row["rule"] for row in decisions if row["action"] == "drop"} == {
         "lies.py": "oversize",
         "told-large.py": "oversize",
         "gone.py": "unreadable",
         "traversal.py": "unreadable",
-        "odd.py": "unreadable",
     }
 
 
