@@ -19,12 +19,14 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 from benchmarks.dedup.edits import EDITS
-from benchmarks.dedup.exact_pairs import jaccard, shingle_set
+from benchmarks.dedup.exact_pairs import jaccard, shingle_set, words_of_bytes
 
 CLONES_PER_MEGABYTE = 2500 / 115
 CLONE_SHARE = 0.2
 """About this share of the bytes are clones."""
 SEARCH_STEPS = 7
+WORD_PARTS = 4
+"""Files of the table of words: tools that share work by the file get work for four."""
 
 LANGUAGES = {
     ".py": "Python", ".pyi": "Python", ".pyx": "Cython", ".pxd": "Cython", ".c": "C", ".h": "C++",
@@ -172,13 +174,24 @@ def make_corpus(megabytes: float, seed: int) -> tuple[list[SourceFile], list[Clo
 
 
 def write_corpus(folder: Path, megabytes: float, seed: int) -> None:
-    """Write ``files.parquet``, ``few.parquet`` (its first ten rows) and ``clones.parquet``."""
+    """Write the tables of a corpus, the first ten files of it below ``few``, and its clones."""
     files, clones = make_corpus(megabytes, seed)
-    folder.mkdir(parents=True, exist_ok=True)
     rows = [{name: getattr(file, name) for name in FILES.names} for file in files]
     table = pa.Table.from_pylist(rows, schema=FILES)
-    pq.write_table(table.slice(0, 10), folder / "few.parquet", compression="zstd")
     names = list(Clone.__dataclass_fields__)
     listed = pa.table({name: [getattr(clone, name) for clone in clones] for name in names})
-    pq.write_table(listed, folder / "clones.parquet", compression="zstd")
+    write_tables(folder / "few", table.slice(0, 10))
+    write_tables(folder, table)
+    pq.write_table(listed, folder / "clones.parquet")
+
+
+def write_tables(folder: Path, table: pa.Table) -> None:
+    """Write ``FILES`` as ``files.parquet`` and, words apart, as ``words/*.parquet``."""
+    (folder / "words").mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / "files.parquet", compression="zstd", row_group_size=2000)
+    texts = [b" ".join(words_of_bytes(text.as_py().encode())) for text in table["content"]]
+    words = pa.table({"id": table["id"], "text": pa.array(texts).cast(pa.large_string())})
+    rows = -(-len(words) // WORD_PARTS)
+    for part in range(WORD_PARTS):
+        path = folder / "words" / f"part-{part}.parquet"
+        pq.write_table(words.slice(part * rows, rows), path, compression="zstd")
