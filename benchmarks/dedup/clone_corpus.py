@@ -10,6 +10,7 @@ environments give equal tables.
 from __future__ import annotations
 
 import hashlib
+import re
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,9 +39,10 @@ LANGUAGES = {
 }  # fmt: skip
 
 MIN_BYTES, MAX_BYTES = 200, 1_000_000
-GENERATED = "@generated"
-"""In the first 1,000 characters: left out. PyTorch alone has thousands of generated headers, nearly
-alike, which would outnumber all other pairs."""
+GENERATED = re.compile(r"@generated|do not edit|auto(matically)?[- ]?generated", re.IGNORECASE)
+"""In the first 1,000 characters: left out, as curation does before it compares. PyTorch and
+transformers have thousands of generated files, whole families of which lie just around the threshold
+and would outnumber all other pairs; other tools fare worse with them than without."""
 CLONED_BYTES = (1_500, 60_000)
 """Sizes of files that are cloned: large enough that an edit is a small part of them."""
 
@@ -107,7 +109,7 @@ def read(root: Path, inner: Path) -> SourceFile | None:
         content = path.read_bytes().decode()
     except UnicodeDecodeError:
         return None
-    if "\0" in content or GENERATED in content[:1000]:
+    if "\0" in content or GENERATED.search(content[:1000]):
         return None
     repo = "cpython" if root == Path(sysconfig.get_path("stdlib")) else inner.parts[0]
     return SourceFile(repo, str(inner), LANGUAGES[path.suffix.lower()], content)

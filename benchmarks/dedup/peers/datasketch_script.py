@@ -15,7 +15,7 @@ def main() -> None:
     task = read_task()
     table = pq.read_table(task.tables / FILES, columns=["id", "content"])
     ids = table["id"].to_pylist()
-    sets = (shingles(content.as_py()) for content in table["content"])
+    sets = (shingles(content.as_py().encode()) for content in table["content"])
     lsh = MinHashLSH(threshold=task.threshold, num_perm=PERMUTATIONS)
     pairs: list[tuple[str, str]] = []
     for id, minhash in zip(ids, MinHash.bulk(sets, num_perm=PERMUTATIONS), strict=True):

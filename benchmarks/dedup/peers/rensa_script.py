@@ -22,7 +22,7 @@ def main() -> None:
     task = read_task()
     table = pq.read_table(task.tables / FILES, columns=["id", "content"])
     ids = table["id"].to_pylist()
-    sets = [shingles(content.as_py()) for content in table["content"]]
+    sets = [shingles(content.as_py().encode()) for content in table["content"]]
     digests = RMinHash.digest_matrix_from_token_byte_sets(sets, PERMUTATIONS, 42)
     signatures = np.array(digests.to_rows(), dtype=np.uint32)
     meet: set[tuple[int, int]] = set()
