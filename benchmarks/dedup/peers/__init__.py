@@ -1,0 +1,1 @@
+"""One module per tool, run by the interpreter of the tool's own environment."""
