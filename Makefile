@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py benchmarks/dedup
+	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/throughput
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
@@ -35,6 +35,9 @@ quickstart: setup ## From the code on this machine to a served completion.
 
 bench-dedup: setup ## Near dedup beside other tools; DEDUP="--megabytes 5 --tools treespan,rensa".
 	$(BIN)/python -m benchmarks.dedup $(DEDUP)
+
+bench-curate: setup ## Throughput and memory of curation by size; CURATE="--sizes 1,3,10,30".
+	$(BIN)/python -m benchmarks.throughput $(CURATE)
 
 clean: ## Remove what setup, tests and quickstart made.
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

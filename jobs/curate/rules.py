@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import enry
 
 from treespan.jobs.curate.config import CurateConfig, RulesConfig
 from treespan.jobs.curate.licences import LicencePolicy
-from treespan.jobs.curate.shingles import count_words
+from treespan.jobs.curate.measures import Measures, measure
 from treespan.platform.language import language_kind
 
 _MINIFIED = re.compile(r"[-.]min\.(m?js|cjs|css)$")
@@ -36,6 +37,11 @@ class Candidate:
     licence: str
     source: str
     content: bytes
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What rules measure of the content, when the first of them asks."""
+        return measure(self.content)
 
 
 @dataclass(frozen=True)
@@ -98,15 +104,21 @@ def _file_rules(config: RulesConfig) -> Iterator[Rule]:
     if config.generated:
         yield generated
     if config.max_bytes is not None:
-        yield at_most("size", config.max_bytes, lambda content: len(content))
+        yield at_most("size", config.max_bytes, lambda file: len(file.content))
     if config.min_words is not None:
-        yield at_least("words", config.min_words, count_words)
+        yield at_least("words", config.min_words, lambda file: file.measures.words)
     if config.max_line_length is not None:
-        yield at_most("line-length", config.max_line_length, longest_line)
+        yield at_most(
+            "line-length", config.max_line_length, lambda file: file.measures.longest_line
+        )
     if config.max_mean_line_length is not None:
-        yield at_most("mean-line-length", config.max_mean_line_length, mean_line)
+        yield at_most(
+            "mean-line-length", config.max_mean_line_length, lambda file: file.measures.mean_line
+        )
     if config.min_alphanumeric is not None:
-        yield at_least("alphanumeric", config.min_alphanumeric, alphanumeric_share)
+        yield at_least(
+            "alphanumeric", config.min_alphanumeric, lambda file: file.measures.alphanumeric_share
+        )
 
 
 def vendored(file: Candidate) -> Verdict | None:
@@ -123,58 +135,29 @@ def minified(file: Candidate) -> Verdict | None:
 
 def generated(file: Candidate) -> Verdict | None:
     """Written by a program: linguist's rules, or a marker in the first lines."""
-    marker = _GENERATED_HEADER.search(file.content, 0, _HEADER_BYTES)
+    head = file.content[:_HEADER_BYTES]
+    # Every marker holds this word, and most files do not.
+    marker = _GENERATED_HEADER.search(head) if b"generated" in head.lower() else None
     if marker:
         return Verdict("generated", detail=marker.group().decode("utf-8", "replace"))
     return Verdict("generated") if enry.is_generated(file.path, file.content) else None
 
 
-def at_most(rule: str, limit: float, measure: Callable[[bytes], float]) -> Rule:
-    """A rule that drops files of which ``measure`` gives more than ``limit``."""
+def at_most(rule: str, limit: float, measure_of: Callable[[Candidate], float]) -> Rule:
+    """A rule that drops files of which ``measure_of`` gives more than ``limit``."""
 
     def check(file: Candidate) -> Verdict | None:
-        value = measure(file.content)
+        value = measure_of(file)
         return Verdict(rule, float(value), float(limit)) if value > limit else None
 
     return check
 
 
-def at_least(rule: str, limit: float, measure: Callable[[bytes], float]) -> Rule:
-    """A rule that drops files of which ``measure`` gives less than ``limit``."""
+def at_least(rule: str, limit: float, measure_of: Callable[[Candidate], float]) -> Rule:
+    """A rule that drops files of which ``measure_of`` gives less than ``limit``."""
 
     def check(file: Candidate) -> Verdict | None:
-        value = measure(file.content)
+        value = measure_of(file)
         return Verdict(rule, float(value), float(limit)) if value < limit else None
 
     return check
-
-
-def longest_line(content: bytes) -> int:
-    """Characters of the longest line, line ends not counted."""
-    # Bytes bound characters from above, so most files never need to be decoded.
-    lines = content.split(b"\n")
-    longest = max(map(len, lines))
-    if content.isascii() or longest == 0:
-        return max(len(line.rstrip(b"\r")) for line in lines if len(line) >= longest - 1)
-    return max(len(line.rstrip("\r")) for line in content.decode("utf-8").split("\n"))
-
-
-def mean_line(content: bytes) -> float:
-    """Characters per line, line ends not counted; a final line end opens no further line."""
-    characters = len(content) if content.isascii() else len(content.decode("utf-8"))
-    ends = content.count(b"\n")
-    lines = ends + (0 if content.endswith(b"\n") or not content else 1)
-    return (characters - ends) / max(lines, 1)
-
-
-_NOT_ALPHANUMERIC = bytes(byte for byte in range(128) if not chr(byte).isalnum())
-
-
-def alphanumeric_share(content: bytes) -> float:
-    """Letters and digits (of any script) among all characters; 0 for an empty file."""
-    if not content:
-        return 0.0
-    if content.isascii():
-        return len(content.translate(None, _NOT_ALPHANUMERIC)) / len(content)
-    text = content.decode("utf-8")
-    return sum(map(str.isalnum, text)) / len(text)

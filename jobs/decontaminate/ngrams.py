@@ -7,8 +7,6 @@ hash: runs of different lengths stand in one table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,30 +29,29 @@ def word_hashes(text: bytes) -> NDArray[np.uint64]:
 def ngrams(words: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     """The hash of every run of ``size`` words: uint64 [len(words) - size + 1], or none."""
     count = max(0, len(words) - size + 1)
-    return _hashed([words[place : place + count] for place in range(size)])
-
-
-def _hashed(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """The hashes of runs whose i-th words are ``columns[i]``."""
     with np.errstate(over="ignore"):
-        values = np.zeros(len(columns[0]), dtype=np.uint64)
-        for column in columns:
-            values = values * _BASE + column
-        values += np.array([len(columns)], dtype=np.uint64) * _LENGTH
+        values = np.zeros(count, dtype=np.uint64)
+        for place in range(size):
+            values = values * _BASE + words[place : place + count]
+        values += np.array([size], dtype=np.uint64) * _LENGTH
         values = (values ^ (values >> _S33)) * _MIX_1
         values = (values ^ (values >> _S33)) * _MIX_2
     return values ^ (values >> _S33)
 
 
 class HashTable:
-    """A sorted set of hashes, with a filter of one byte per slot that answers most questions."""
+    """A sorted set of hashes, with a filter of one bit per slot that answers most questions.
+
+    The filter of a million hashes has 4 MB, so it mostly stays in a core's own cache.
+    """
 
     def __init__(self, hashes: NDArray[np.uint64]) -> None:
         self.hashes = hashes
         bits = max(10, int(len(hashes) * _FILTER_PER_HASH).bit_length())
         self._shift = np.uint64(64 - bits)
-        self._filter = np.zeros(1 << bits, dtype=np.bool_)
-        self._filter[hashes >> self._shift] = True
+        slots = np.zeros(1 << bits, dtype=np.bool_)
+        slots[hashes >> self._shift] = True
+        self._filter = np.packbits(slots, bitorder="little")
 
     def find(
         self, words: NDArray[np.uint64], size: int
@@ -64,22 +61,23 @@ class HashTable:
             none = np.empty(0, dtype=np.int64)
             return none, none
         if HAS_NUMBA:
-            starts = _maybe(words, size, self._filter, self._shift)
-            values = _hashed([words[starts + place] for place in range(size)])
-        else:
-            values = ngrams(words, size)
-            starts = np.flatnonzero(self._filter[values >> self._shift])
-            values = values[starts]
+            starts, places = _find(words, size, self.hashes, self._filter, self._shift)
+            return starts, places
+        values = ngrams(words, size)
         places = np.minimum(np.searchsorted(self.hashes, values), len(self.hashes) - 1)
-        found = self.hashes[places] == values
-        return starts[found], places[found]
+        starts = np.flatnonzero(self.hashes[places] == values)
+        return starts, places[starts]
 
 
 @compiled
-def _maybe(
-    words: NDArray[np.uint64], size: int, seen: NDArray[np.bool_], shift: np.uint64
-) -> NDArray[np.int64]:
-    starts = np.empty(len(words) - size + 1, dtype=np.int64)
+def _find(
+    words: NDArray[np.uint64],
+    size: int,
+    hashes: NDArray[np.uint64],
+    seen: NDArray[np.uint8],
+    shift: np.uint64,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    found = np.empty((2, 16), dtype=np.int64)
     count = 0
     value = np.uint64(0)
     leaving = np.uint64(1)  # the factor of the word that leaves the run
@@ -87,14 +85,22 @@ def _maybe(
         value = value * _BASE + words[place]
         leaving *= _BASE
     length = np.uint64(size) * _LENGTH
-    for start in range(len(starts)):
+    for start in range(len(words) - size + 1):
         mixed = value + length
         mixed = (mixed ^ (mixed >> _S33)) * _MIX_1
         mixed = (mixed ^ (mixed >> _S33)) * _MIX_2
         mixed = mixed ^ (mixed >> _S33)
-        if seen[mixed >> shift]:
-            starts[count] = start
-            count += 1
+        slot = mixed >> shift
+        if seen[slot >> np.uint64(3)] >> (slot & np.uint64(7)) & np.uint64(1):
+            number = np.searchsorted(hashes, mixed)
+            if number < len(hashes) and hashes[number] == mixed:
+                if count == found.shape[1]:
+                    more = np.empty((2, 2 * count), dtype=np.int64)
+                    more[:, :count] = found
+                    found = more
+                found[0, count] = start
+                found[1, count] = number
+                count += 1
         if start + size < len(words):
             value = value * _BASE + words[start + size] - leaving * words[start]
-    return starts[:count].copy()
+    return found[0, :count].copy(), found[1, :count].copy()

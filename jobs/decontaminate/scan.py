@@ -57,12 +57,10 @@ def nearest(words: NDArray[np.uint64], index: Index) -> tuple[int, float]:
     _, places = index.shingles.table.find(words, SHINGLE)
     if len(places) == 0:
         return -1, 0.0
-    held = np.bincount(
-        index.shingles.items_of(np.unique(places)), minlength=len(index.shingle_counts)
-    )
-    shares = held / np.maximum(1, index.shingle_counts)
+    items, held = np.unique(index.shingles.items_of(np.unique(places)), return_counts=True)
+    shares = held / index.shingle_counts[items]
     best = int(np.argmax(shares))  # the first of equals
-    return best, float(shares[best])
+    return int(items[best]), float(shares[best])
 
 
 def longest_run(hits: Hits, index: Index, common: NDArray[np.bool_]) -> Run | None:

@@ -157,6 +157,7 @@ def licence_of_file(text: str) -> str:
     """
     head = text[:HEADER_CHARACTERS]
     tagged = tagged_licence(head)
-    if tagged or not _HEADER_HINT.search(head):
+    # All hints hold this word, and it is found ten times as fast.
+    if tagged or "Public" not in head or not _HEADER_HINT.search(head):
         return tagged
     return joined(identify(head, coverage=0.0))

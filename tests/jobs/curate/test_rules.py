@@ -1,6 +1,7 @@
 import time
 from typing import Any
 
+import enry
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +10,7 @@ from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.rules import (
     Candidate,
     Verdict,
-    alphanumeric_share,
     judge,
-    longest_line,
-    mean_line,
     rules_of,
 )
 from treespan.platform.language import detect_language
@@ -81,17 +79,6 @@ def test_what_is_switched_off_drops_nothing() -> None:
     assert verdict(GOOD, path="vendor/a.py", source="python-environment") is None
 
 
-@given(st.text(alphabet="aä€1+\r\n ", max_size=50))
-def test_measures_count_characters(text: str) -> None:
-    content = text.encode()
-    lines = text.split("\n")
-    assert longest_line(content) == max(len(line.rstrip("\r")) for line in lines)
-    count = len(lines) - (1 if lines[-1] == "" else 0)
-    assert mean_line(content) == sum(map(len, lines)) / max(count, 1)
-    share = sum(map(str.isalnum, text)) / len(text) if text else 0.0
-    assert alphanumeric_share(content) == pytest.approx(share)
-
-
 @pytest.mark.parametrize(
     ("path", "content", "language"),
     [
@@ -129,3 +116,27 @@ def test_no_text_keeps_the_rules_busy(piece: bytes, path: str) -> None:
     for rule in rules_of(CurateConfig()):
         rule(file)
     assert time.process_time() - started < 5
+
+
+PIECES = ["#!/bin/sh", "-*- mode: ruby -*-", "-*- C++ -*-", "// vim: set ft=lua :", "ex: syntax=go"]
+PIECES += ["", "x = 1", "left=3", "#include <vector>", "<?php", "\r"]
+NAMES = [
+    "a.py",
+    "x/A.PY",
+    "a.b.js",
+    "a.h",
+    "a.rs",
+    "a.m",
+    "Makefile",
+    ".bashrc",
+    "a.tar.rb",
+    "a",
+    ".",
+]
+
+
+@given(st.sampled_from(NAMES), st.lists(st.sampled_from(PIECES), max_size=16))
+def test_a_clear_name_gives_the_language_that_enry_gives(path: str, lines: list[str]) -> None:
+    content = "\n".join(lines).encode()
+    full = enry.get_language(path, content)
+    assert not full or detect_language(path, content) == full

@@ -1,0 +1,1 @@
+"""Throughput of ingest, curation and decontamination by size of the corpus."""
