@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,29 +11,31 @@ from rich.table import Table
 Rows = Sequence[Sequence[str]]
 
 TOOL_COLUMNS = (
-    "tool", "CPU s", "start", "ours x", "wall s", "GB", "recall", "precision", "resolved",
+    "tool", "CPU s", "start", "x", "x less start", "wall s", "GB", "recall", "precision", "resolved",
     "removed well", "remark",
 )  # fmt: skip
 KERNEL_COLUMNS = ("text to signature", "files/s", "times datasketch", "bias", "sd")
 
 
 def tool_rows(tools: Sequence[Mapping[str, Any]]) -> Rows:
-    """A row for each tool. ``start``: processor seconds for ten files; ``ours x``: times
-    Treespan's processor seconds, the starts left out on both sides; ``removed well``: see
-    ``Scores.rightly_removed``."""
-    ours = next((work(tool) for tool in tools if tool["name"] == "treespan"), None)
+    """A row for each tool.
+
+    ``start``: processor seconds for ten files; ``x``: times Treespan's processor seconds, and the
+    same with the starts left out on both sides; ``removed well``: see ``Scores.rightly_removed``.
+    """
+    ours = next((tool for tool in tools if tool["name"] == "treespan"), None)
     rows = []
     for tool in tools:
         if "recall" not in tool:
             rows.append([tool["name"], *[""] * (len(TOOL_COLUMNS) - 2), tool["problem"]])
             continue
-        spent = work(tool)
         rows.append(
             [
                 tool["name"],
                 f"{tool['cpu_s']:.1f}",
                 f"{tool['start_cpu_s']:.1f}",
-                "" if ours is None or spent is None else f"{spent / ours:.1f}",
+                ratio(tool, ours, cpu_s),
+                ratio(tool, ours, work),
                 f"{tool['wall_s']:.1f}",
                 f"{tool['peak_bytes'] / 1e9:.2f}",
                 *(share(tool[name]) for name in ("recall", "precision")),
@@ -44,11 +46,23 @@ def tool_rows(tools: Sequence[Mapping[str, Any]]) -> Rows:
     return rows
 
 
-def work(tool: Mapping[str, Any]) -> float | None:
-    """Processor seconds without the start; None for a tool that did not finish."""
-    if "start_cpu_s" not in tool:
-        return None
-    return max(0.01, float(tool["cpu_s"]) - float(tool["start_cpu_s"]))
+def cpu_s(tool: Mapping[str, Any]) -> float:
+    """Processor seconds."""
+    return float(tool["cpu_s"])
+
+
+def work(tool: Mapping[str, Any]) -> float:
+    """Processor seconds without the start."""
+    return max(0.01, cpu_s(tool) - float(tool["start_cpu_s"]))
+
+
+def ratio(
+    tool: Mapping[str, Any],
+    ours: Mapping[str, Any] | None,
+    measure: Callable[[Mapping[str, Any]], float],
+) -> str:
+    """How many times ``ours`` a tool needs; empty where ours did not run."""
+    return "" if ours is None or "recall" not in ours else f"{measure(tool) / measure(ours):.1f}"
 
 
 def kernel_rows(kernel: Mapping[str, Any]) -> Rows:

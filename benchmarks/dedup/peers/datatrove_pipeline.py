@@ -1,13 +1,14 @@
 """datatrove: its four MinHash stages under the local executor.
 
-It has no optimiser and no threshold: 20 buckets of 12 hashes are what comes nearest to 0.85 within
-256 hashes (half of the pairs at 0.75 meet, 95 % of those at 0.85). It does not compare what met.
+It has no optimiser and no threshold: ``BUCKETS`` and ``HASHES`` in the environment say how the 256
+hashes are split. It does not compare what met.
 Normalisation is off; its English tokenizer splits some words further.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -34,8 +35,8 @@ from datatrove.utils.text import TextNormConfig
 
 CONFIG = MinhashConfig(
     n_grams=5,
-    num_buckets=20,
-    hashes_per_bucket=12,
+    num_buckets=int(os.environ["BUCKETS"]),
+    hashes_per_bucket=int(os.environ["HASHES"]),
     norm_config=TextNormConfig(
         lowercase=False,
         remove_punctuation=False,
