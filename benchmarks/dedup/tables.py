@@ -52,8 +52,8 @@ def cpu_s(tool: Mapping[str, Any]) -> float:
 
 
 def work(tool: Mapping[str, Any]) -> float:
-    """Processor seconds without the start."""
-    return max(0.01, cpu_s(tool) - float(tool["start_cpu_s"]))
+    """Processor seconds without the start; below 0 where starts vary by more than the work."""
+    return cpu_s(tool) - float(tool["start_cpu_s"])
 
 
 def ratio(
@@ -61,8 +61,10 @@ def ratio(
     ours: Mapping[str, Any] | None,
     measure: Callable[[Mapping[str, Any]], float],
 ) -> str:
-    """How many times ``ours`` a tool needs; empty where ours did not run."""
-    return "" if ours is None or "recall" not in ours else f"{measure(tool) / measure(ours):.1f}"
+    """How many times ``ours`` a tool needs; empty where that cannot be told."""
+    if ours is None or "recall" not in ours or min(measure(tool), measure(ours)) <= 0:
+        return ""
+    return f"{measure(tool) / measure(ours):.1f}"
 
 
 def kernel_rows(kernel: Mapping[str, Any]) -> Rows:

@@ -46,7 +46,7 @@ TOOLS = (
     ),
     # 95 % of the pairs at 0.85 meet, and half of those at 0.75.
     Tool(
-        "datatrove, for recall",
+        "datatrove-20x12",
         "datatrove_pipeline",
         "datatrove",
         variables={"BUCKETS": "20", "HASHES": "12"},
