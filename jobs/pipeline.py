@@ -71,6 +71,12 @@ def run_recipe(
 ) -> Outcome:
     """Run what is not published yet, up to and including the step ``until``."""
     store.check_writable()
+    for corpus in recipe.curate.against:
+        if corpus.run == recipe.name and Store(corpus.store).uri == store.uri:
+            raise UserError(
+                f"curate.against names this run itself, {recipe.name!r}.",
+                "Give the recipe another name, or take the run out of curate.against.",
+            )
     steps = steps_of(recipe)
     wanted = len(_up_to(steps, until))
     all_names = tuple(step.name for step in steps)
@@ -78,7 +84,12 @@ def run_recipe(
     with ExitStack() as stack:
         ray_is_ours: bool | None = None
         for place, step in enumerate(steps):
-            output = published(step, store, outcome.outputs)
+            try:
+                output = published(step, store, outcome.outputs)
+            except UserError:
+                if place >= wanted:
+                    break  # not asked for, so what it lacks is nobody's concern
+                raise
             found = output is not None
             if place >= wanted:
                 # Not asked for; but what earlier runs made of the same inputs is part of the run.

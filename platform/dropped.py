@@ -24,7 +24,7 @@ from treespan.platform.excerpt import difference, excerpt
 from treespan.platform.funnel import FILTERS
 from treespan.platform.lookup import Place, part_of, places_of, text_at
 from treespan.platform.steps import Output
-from treespan.platform.wording import measured_in_words
+from treespan.platform.wording import is_of_earlier_corpus, measured_in_words
 
 
 @dataclass(frozen=True)
@@ -187,18 +187,21 @@ def _with_texts(
             by_part.setdefault(part, []).append(decision["file_id"])
     for part, ids in by_part.items():
         places |= places_of(ingest, ids, [part])
-    matched = {decision["matched_id"] for decision in decisions} - {"", None}
-    places |= places_of(ingest, matched - set(places))
+    matched = {
+        decision["matched_id"] for decision in decisions if not is_of_earlier_corpus(decision)
+    }
+    places |= places_of(ingest, matched - set(places) - {"", None})
     for decision in decisions:
         place = places.get(decision["file_id"])
-        kept = places.get(decision["matched_id"])
+        earlier = is_of_earlier_corpus(decision)
+        kept = None if earlier else places.get(decision["matched_id"])
         text = None if place is None else text_at(ingest.store, place)
         changed = None
         if text is not None and kept is not None and decision["rule"] == "near-duplicate":
             changed = difference(text_at(ingest.store, kept), text)
         yield DroppedFile(
             decision=decision,
-            matched="" if kept is None else kept.name,
+            matched=decision["detail"] if earlier else "" if kept is None else kept.name,
             excerpt=None if text is None else excerpt(text),
             difference=changed,
         )

@@ -85,7 +85,7 @@ def map_parts(
                 number, part = item
                 path = f"{folder}/{number:05d}.json"
                 # Where a task has several items, one of them may have been done before it died.
-                receipt = _read_receipt(store, path) or function(number, part)
+                receipt = read_receipt(store, path) or function(number, part)
                 store.write_json(path, receipt.to_dict())
                 return {"number": number, "receipt": receipt.to_dict()}
 
@@ -180,13 +180,13 @@ def _read_receipts(context: Context, label: str, partitions: int) -> dict[int, R
     found: dict[int, Receipt] = {}
     for name in store.list_files(f"{context.work}/receipts/{label}"):
         partition = int(name.rpartition("/")[2].removesuffix(".json"))
-        receipt = _read_receipt(store, name)
+        receipt = read_receipt(store, name)
         if partition < partitions and receipt is not None:
             found[partition] = receipt
     return found
 
 
-def _read_receipt(store: Store, path: str) -> Receipt | None:
+def read_receipt(store: Store, path: str) -> Receipt | None:
     """The receipt; None where there is none, or half of one from an upload that was cut off."""
     if not store.exists(path):
         return None

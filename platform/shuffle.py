@@ -18,15 +18,16 @@ import ray
 from numpy.typing import NDArray
 
 from treespan.platform.errors import UserError
-from treespan.platform.partitions import ROUND_WAITS_S, Receipt, outcome_of
+from treespan.platform.partitions import ROUND_WAITS_S, Receipt, outcome_of, read_receipt
 from treespan.platform.schemas import part_name
 from treespan.platform.steps import Context
 
 Reduce = Callable[[pa.Table], tuple[pa.Table, Mapping[str, int]]]
-"""All rows of a slice, in any order, to a table and counts. It must not depend on that order."""
+"""All rows of a slice, in any order, to a table and counts, whose rows are the same in any order."""
 
 ROWS_PER_SLICE = 500_000
-"""Rows that one task reduces (ours): some tens of megabytes, far below a worker's memory."""
+"""Rows that one task reduces (ours): some tens of megabytes. A slice of hot
+buckets may propose a gigabyte of pairs."""
 
 _SLICE = "slice"
 
@@ -46,8 +47,9 @@ def shuffle(
     batch to those that are shuffled. Equal values of ``key`` (uint64 [rows]) meet in one slice.
     """
     store, folder = context.store, f"{context.work}/{label}"
-    if store.exists(f"{folder}/done.json"):
-        return [Receipt.from_dict(values) for values in store.read_json(f"{folder}/done.json")]
+    done = read_receipt(store, f"{folder}/done.json")
+    if done is not None:
+        return [Receipt.from_dict(values) for values in done.counts["slices"]]
     slices = max(1, -(-rows // ROWS_PER_SLICE))
 
     def load(batch: dict[str, NDArray[Any]]) -> Iterator[pa.Table]:
@@ -89,7 +91,8 @@ def shuffle(
         # Which rows belong to a slice only a shuffle can tell, so all of it is done again.
         time.sleep(wait_s or 0.0)
     receipts.sort(key=lambda receipt: receipt.files[0].path)
-    store.write_json(f"{folder}/done.json", [receipt.to_dict() for receipt in receipts])
+    slices_done = Receipt([], {"slices": [receipt.to_dict() for receipt in receipts]})
+    store.write_json(f"{folder}/done.json", slices_done.to_dict())
     return receipts
 
 

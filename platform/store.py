@@ -230,7 +230,7 @@ class Store:
     def _open(self, relative: str) -> pa.NativeFile:
         path = self.path(relative)
         if self.is_local:
-            return pa.memory_map(path)
+            return retrying(lambda: pa.memory_map(path), path)
         return pa.PythonFile(SteadyFile(lambda: self.fs.open_input_file(path), path), mode="r")
 
     @contextmanager

@@ -17,7 +17,7 @@ from treespan.platform.run_record import Run, read_run
 from treespan.platform.schemas import part_name
 from treespan.platform.steps import Output
 from treespan.platform.store import Store
-from treespan.platform.wording import in_words
+from treespan.platform.wording import in_words, is_of_earlier_corpus
 
 
 class Event(TypedDict):
@@ -107,7 +107,7 @@ def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:
 
 def _told(run: Run, decision: Mapping[str, Any]) -> str:
     matched = ""
-    if decision["matched_id"]:
+    if decision["matched_id"] and not is_of_earlier_corpus(decision):
         place = places_of(run.steps["ingest"], {decision["matched_id"]}).get(decision["matched_id"])
         matched = decision["matched_id"] if place is None else place.name + _fate(run, place)
     said = in_words(decision, matched)

@@ -26,6 +26,13 @@ MEASURES = {
 """What the value of a rule is; rules that are not here tell it in their detail or name."""
 
 
+def is_of_earlier_corpus(decision: Mapping[str, Any]) -> bool:
+    """Whether the matched file is of an earlier run: then the detail names it, and its id may be that
+    of the file itself, an unchanged file of the same repository.
+    """
+    return decision["rule"] in ("exact-duplicate", "near-duplicate") and bool(decision["detail"])
+
+
 def in_words(decision: Mapping[str, Any], matched: str = "") -> str:
     """A decision as a person reads it; ``matched`` names the file behind ``matched_id``."""
     said = f"{decision['action']} by rule {decision['rule']}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from treespan.jobs.curate.exact_dedup import by_rank, choose_exact
 from treespan.jobs.curate.near_dedup import choose_near
-from treespan.jobs.curate.scratch import DECIDED
+from treespan.jobs.curate.scratch import DECIDED, GONE_CONTENT
 
 Names = Callable[[int, str, str], str]
 """(ref, repo, path) to what the ledger calls a file of an earlier corpus, or nothing."""
@@ -25,8 +25,8 @@ def decide(
     Exact duplicates go first; then the one that stays of each group takes the group's place among
     the near duplicates. (It may go there, so an exact duplicate may name a file that is dropped
     too: the ledger has a row for each.) Files of the repositories ``gone`` neither win nor lose:
-    they are dropped with their repository, and nothing may be dropped for their sake. Nor do files
-    of earlier corpora ever go.
+    they are dropped with their repository, and nothing may be dropped for their sake. Where all
+    files of a content are gone, each has a row of rule ``gone``. Files of earlier corpora never go.
     """
     ranked = by_rank(keys)
     refs = ranked["ref"].to_numpy()
@@ -46,15 +46,19 @@ def decide(
     )
     similar = np.flatnonzero(goes_for >= 0)
 
-    dropped = np.concatenate([copies, similar])
-    matched = np.concatenate([stays[copies], goes_for[similar]])
+    nowhere = np.flatnonzero(stays < 0)
+    dropped = np.concatenate([copies, similar, nowhere])
+    matched = np.concatenate([stays[copies], goes_for[similar], nowhere])
+    rules = [("exact-duplicate", copies), ("near-duplicate", similar), (GONE_CONTENT, nowhere)]
     columns = {
         "ref": refs[dropped],
-        "rule": ["exact-duplicate"] * len(copies) + ["near-duplicate"] * len(similar),
+        "rule": [rule for rule, places in rules for _ in range(len(places))],
         "matched": refs[matched],
         "matched_id": ranked["file_id"].take(pa.array(matched)).combine_chunks(),
         "matched_known": _names(ranked, matched, known_name),
-        "similarity": np.concatenate([np.ones(len(copies)), similarity[similar]]),
+        "similarity": np.concatenate(
+            [np.ones(len(copies)), similarity[similar], np.ones(len(nowhere))]
+        ),
     }
     table = pa.table(columns, schema=DECIDED)
     return table.take(pa.array(np.argsort(refs[dropped], kind="stable")))

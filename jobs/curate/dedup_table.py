@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from treespan.jobs.curate.config import NearDedupConfig
 from treespan.jobs.curate.decide import decide
 from treespan.jobs.curate.exact_dedup import exact_links
-from treespan.jobs.curate.hot_buckets import near_places, staying, tasks_of
+from treespan.jobs.curate.hot_buckets import distinct_edges, staying, tasks_of, tile_edges
 from treespan.jobs.curate.near_dedup import bucket_pairs, jaccard_of_pairs, unique_pairs
 from treespan.jobs.curate.scratch import EDGES, KEYS
 from treespan.jobs.curate.shingles import shingles
@@ -82,6 +82,10 @@ def dedup_file(table: Path, target: Path, config: NearDedupConfig, threads: int)
     Returns counts. Raises ``UserError`` for a table that cannot be read.
     """
     texts = read_texts(read_batches(table), config, threads)
+    if texts.ids.null_count or len(texts.ids.unique()) < len(texts.ids):
+        raise UserError(
+            f"table {table} has ids that are missing or repeat.", "Give each text its own."
+        )
     found = dedup_texts(texts, config)
     target.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"id": found.kept}), target / "kept.parquet")
@@ -155,9 +159,9 @@ def dedup_texts(texts: Texts, config: NearDedupConfig) -> Deduplicated:
     keys = _keys(texts)
     drops = decide(edges, keys)
     while len(hot):
-        tiles = [tile for task in tasks_of(staying(hot, drops)) for tile in task]
-        again = [_verified(texts, _near(texts, *tile, config), config.threshold) for tile in tiles]
-        more = _distinct(pa.concat_tables([edges, *again]))
+        tiles = [tile for task in tasks_of(staying(hot, drops), len(number)) for tile in task]
+        again = [_again(texts, *tile, config.threshold) for tile in tiles]
+        more = distinct_edges(pa.concat_tables([edges, *again]))
         if more.num_rows == edges.num_rows:
             break
         edges = more
@@ -218,12 +222,10 @@ def _verified(texts: Texts, pairs: NDArray[np.uint64], threshold: float) -> pa.T
     return _edges(pairs[enough], similarity[enough])
 
 
-def _near(
-    texts: Texts, first: int, refs: NDArray[np.uint64], config: NearDedupConfig
-) -> NDArray[np.uint64]:
+def _again(texts: Texts, first: int, refs: NDArray[np.uint64], threshold: float) -> pa.Table:
     sets = [texts.values[texts.offsets[ref] : texts.offsets[ref + 1]] for ref in refs.astype(int)]
     offsets = np.cumsum([0] + [len(hashes) for hashes in sets], dtype=np.int64)
-    return refs[near_places(np.concatenate(sets), offsets, first, config.threshold)]
+    return tile_edges(np.concatenate(sets), offsets, first, refs, threshold)
 
 
 def _edges(pairs: NDArray[np.uint64], similarity: NDArray[np.float64] | None) -> pa.Table:
@@ -231,10 +233,6 @@ def _edges(pairs: NDArray[np.uint64], similarity: NDArray[np.float64] | None) ->
     return pa.Table.from_arrays(
         [pa.array(pairs[:, 0]), pa.array(pairs[:, 1]), values], schema=EDGES
     )
-
-
-def _distinct(edges: pa.Table) -> pa.Table:
-    return edges.group_by(["a", "b", "similarity"], use_threads=False).aggregate([]).cast(EDGES)
 
 
 def _keys(texts: Texts) -> pa.Table:

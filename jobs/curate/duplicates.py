@@ -24,7 +24,7 @@ from treespan.jobs.curate.near_dedup import unique_pairs
 from treespan.jobs.curate.repositories import decide_repositories
 from treespan.jobs.curate.scratch import DECIDED, EDGES, EXACT, KEYS, PARTITION_SHIFT, make_ref
 from treespan.jobs.curate.verify import candidate_chunks, verify_pairs
-from treespan.platform.partitions import Receipt, map_partitions
+from treespan.platform.partitions import Receipt, map_partitions, read_receipt
 from treespan.platform.schemas import part_name
 from treespan.platform.shuffle import tables_of, total
 from treespan.platform.steps import Context
@@ -50,8 +50,9 @@ def decide_duplicates(
     corpora. Counts ``near_dedup``, ``repository_rules`` and the tables in ``decided``.
     """
     store, work = context.store, context.work
-    if store.exists(f"{work}/{DONE}"):
-        return Receipt.from_dict(store.read_json(f"{work}/{DONE}"))
+    done = read_receipt(store, f"{work}/{DONE}")
+    if done is not None:
+        return done
     meetings = [
         f"{work}/meetings/{part_name(number)}"
         for number, receipt in enumerate(screened)
@@ -60,11 +61,12 @@ def decide_duplicates(
     threshold = config.near_dedup.threshold
     rows = total(screened, "meetings")
     links = find_links(context, meetings, rows, threshold, make_ref(partitions, 0))
-    chunks = candidate_chunks(context, links, PAIRS_ON_DRIVER)
+    chunks, candidates = candidate_chunks(context, links, PAIRS_ON_DRIVER)
     similar = verify_pairs(context, chunks, threshold, known)
     copies = copies_of(store, work, links, partitions)
     verdicts, judged = decide_repositories(store, context.folder, work, partitions, copies, config)
 
+    similar_pairs = total(similar, "similar")
     decided: list[Receipt] = []
     members = hot_members(context, links)
     found = np.empty((0, 2), dtype=np.uint64)
@@ -73,19 +75,18 @@ def decide_duplicates(
         decided = decide_groups(context, f"decide-{rounds}", links, similar, known, verdicts.gone)
         if not len(members):
             break
-        table = _read(store, tables_of(decided), DECIDED)
+        table = _read(store, tables_of(decided), DECIDED, ["ref", "rule", "matched"])
         again = ask_again(context, rounds, members, table, threshold, known)
         rounds += 1
         edges = _read(store, tables_of(again), EDGES)
         ends = np.stack([edges["a"].to_numpy(), edges["b"].to_numpy()], axis=1)
         before, found = len(found), unique_pairs(np.concatenate([found, ends]))
-        # Files that are gone with their repository are found each time; only new pairs count.
         if len(found) == before:
             break
         similar = [*similar, *again]
     near = {
-        "candidate_pairs": total(links, "candidates"),
-        "similar_pairs": total(similar, "similar"),
+        "candidate_pairs": candidates,
+        "similar_pairs": similar_pairs + len(found),
         "hot_bucket_members": len(members),
         "pairs_deferred": total(links, "deferred"),
         "rounds_of_hot_buckets": rounds,
@@ -136,16 +137,19 @@ def copies_of(
     found = [np.empty((0, 2), dtype=np.uint64)]
     found += [rows_of_kind(store.read_table(name), EXACT) for name in tables_of(links)]
     refs = np.unique(np.concatenate(found))
-    keys = read_keys(store, work, refs[refs < make_ref(partitions, 0)])
+    here = refs[refs < make_ref(partitions, 0)]
+    keys = read_keys(store, work, here, ["ref", "sha256", "repo"])
     for row in keys.group_by(["sha256", "repo"]).aggregate([]).to_pylist():
         yield row["sha256"], row["repo"]
 
 
-def read_keys(store: Store, work: str, refs: NDArray[np.uint64]) -> pa.Table:
+def read_keys(
+    store: Store, work: str, refs: NDArray[np.uint64], columns: Sequence[str] = KEYS.names
+) -> pa.Table:
     """The ``KEYS`` of ``refs`` (sorted, unique), from the parts that hold them."""
-    found = [KEYS.empty_table()]
+    found = [KEYS.empty_table().select(list(columns))]
     for partition in np.unique(refs >> np.uint64(PARTITION_SHIFT)):
-        table = store.read_table(f"{work}/keys/{part_name(int(partition))}")
+        table = store.read_table(f"{work}/keys/{part_name(int(partition))}", list(columns))
         found.append(table.filter(pa.array(np.isin(table["ref"].to_numpy(), refs))))
     return pa.concat_tables(found).combine_chunks()
 
@@ -161,6 +165,9 @@ def read_decided(store: Store, tables: Sequence[str], partition: int) -> dict[in
     return found
 
 
-def _read(store: Store, tables: Sequence[str], schema: pa.Schema) -> pa.Table:
-    found = [store.read_table(name) for name in tables]
-    return pa.concat_tables([schema.empty_table(), *found]).combine_chunks()
+def _read(
+    store: Store, tables: Sequence[str], schema: pa.Schema, columns: list[str] | None = None
+) -> pa.Table:
+    chosen = schema.names if columns is None else columns
+    found = [store.read_table(name, chosen) for name in tables]
+    return pa.concat_tables([schema.empty_table().select(chosen), *found]).combine_chunks()

@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 from treespan.jobs.curate.kernels import compiled
 from treespan.jobs.curate.known import KnownPart
 from treespan.jobs.curate.links import rows_of_kind
-from treespan.jobs.curate.near_dedup import unique_pairs
+from treespan.jobs.curate.near_dedup import jaccard_of_pairs, unique_pairs
 from treespan.jobs.curate.scratch import EDGES, HOT, make_ref
 from treespan.jobs.curate.signature import PERMUTATIONS, signature
-from treespan.jobs.curate.verify import pairs_table, read_sets, similar_pairs
-from treespan.platform.partitions import Receipt, map_partitions
+from treespan.jobs.curate.verify import read_sets
+from treespan.platform.partitions import Receipt, map_parts
 from treespan.platform.schemas import part_name
 from treespan.platform.shuffle import tables_of
 from treespan.platform.steps import Context
-from treespan.platform.store import Store
 
 MARGIN = 0.15
 """An estimate so far below the threshold is not looked at (ours): at 0.85 and 256 values that is
@@ -35,6 +34,9 @@ more than six standard deviations."""
 
 ROWS_PER_TILE = 4096
 """Files that are compared at once to all later ones of their bucket (ours)."""
+
+ROWS_AT_ONCE = 64
+"""Files whose pairs are held before they are measured: at most so many for each later one (ours)."""
 
 PAIRS_PER_TASK = 100_000_000
 """Comparisons of signatures by one task, some seconds (ours)."""
@@ -58,20 +60,19 @@ def ask_again(
     """Write ``work/again-N/part-*.arrow``, the similar pairs among ``members`` that stay."""
     store, work = context.store, context.work
     label = f"again-{round_number}"
-    tasks = tasks_of(staying(members, decided))
+    known_from = make_ref(min((part.partition for part in known), default=1 << 31), 0)
 
-    def compare(number: int) -> Receipt:
-        tiles = [
-            pairs_of_tile(store, work, first, refs, threshold, known)
-            for first, refs in tasks[number]
+    def compare(number: int, tiles: Sequence[Tile]) -> Receipt:
+        found = [
+            tile_edges(*read_sets(store, work, refs, known), first, refs, threshold)
+            for first, refs in tiles
         ]
-        pairs = pairs_table(unique_pairs(np.concatenate(tiles)))
-        similar = similar_pairs(store, work, pairs, threshold, known)
+        edges = distinct_edges(pa.concat_tables([EDGES.empty_table(), *found]))
         target = f"{work}/{label}/{part_name(number)}"
-        entry = store.write_table(target, EDGES, similar.to_batches())
-        return Receipt([entry], {"similar": similar.num_rows})
+        entry = store.write_table(target, EDGES, edges.to_batches())
+        return Receipt([entry], {"similar": edges.num_rows})
 
-    return map_partitions(context, label, compare, len(tasks))
+    return map_parts(context, label, compare, tasks_of(staying(members, decided), known_from))
 
 
 def staying(members: NDArray[np.uint64], decided: pa.Table) -> NDArray[np.uint64]:
@@ -80,10 +81,9 @@ def staying(members: NDArray[np.uint64], decided: pa.Table) -> NDArray[np.uint64
     A member names a content. It may itself have gone for a copy; then that one tells.
     """
     ref, matched = decided["ref"].to_numpy(), decided["matched"].to_numpy()
-    near = pc.equal(decided["rule"], "near-duplicate").to_numpy(zero_copy_only=False)
-    gone = ref[near]
-    with_copy = np.isin(matched[~near], gone)
-    gone = np.concatenate([gone, ref[~near][with_copy]])
+    copy = pc.equal(decided["rule"], "exact-duplicate").to_numpy(zero_copy_only=False)
+    gone = ref[~copy]
+    gone = np.concatenate([gone, ref[copy][np.isin(matched[copy], gone)]])
     return members[~np.isin(members[:, 1], gone)]
 
 
@@ -91,18 +91,20 @@ Tile = tuple[int, NDArray[np.uint64]]
 """How many refs are compared to those after them, and these and all after them in the bucket."""
 
 
-def tasks_of(members: NDArray[np.uint64]) -> list[list[Tile]]:
+def tasks_of(members: NDArray[np.uint64], known_from: int) -> list[list[Tile]]:
     """What each task compares, for sorted rows of bucket and ref.
 
-    Similar files share many buckets; those of one membership are one.
+    Similar files share many buckets; those of one membership are one. Refs from ``known_from`` on
+    are of earlier corpora: they are compared to new files, and not to each other.
     """
     bounds = np.flatnonzero(members[1:, 0] != members[:-1, 0]) + 1
     buckets = {refs.tobytes(): refs for refs in np.split(members[:, 1], bounds)}
     tasks: list[list[Tile]] = []
     room = 0
     for refs in buckets.values():
-        for start in range(0, len(refs) - 1, ROWS_PER_TILE):
-            tile = (min(ROWS_PER_TILE, len(refs) - start), refs[start:])
+        new = min(int(np.searchsorted(refs, np.uint64(known_from))), len(refs) - 1)
+        for start in range(0, new, ROWS_PER_TILE):
+            tile = (min(ROWS_PER_TILE, new - start), refs[start:])
             pairs = tile[0] * len(tile[1])
             if pairs > room:
                 tasks.append([])
@@ -112,50 +114,54 @@ def tasks_of(members: NDArray[np.uint64]) -> list[list[Tile]]:
     return tasks
 
 
-def pairs_of_tile(
-    store: Store,
-    work: str,
+def tile_edges(
+    values: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
     first: int,
     refs: NDArray[np.uint64],
     threshold: float,
-    known: Sequence[KnownPart],
-) -> NDArray[np.uint64]:
-    """Pairs of the ``first`` of ``refs`` with later ones that may be similar: uint64 [pairs, 2]."""
-    values, offsets = read_sets(store, work, refs, known)
-    pairs = refs[near_places(values, offsets, first, threshold)]
-    earlier = make_ref(min((part.partition for part in known), default=1 << 31), 0)
-    # Files of earlier corpora, both of them: neither may go.
-    return pairs[pairs[:, 0] < earlier]
+) -> pa.Table:
+    """The similar pairs of the ``first`` of ``refs`` with later ones, as ``EDGES``.
 
-
-def near_places(
-    values: NDArray[np.uint64], offsets: NDArray[np.int64], first: int, threshold: float
-) -> NDArray[np.int64]:
-    """Which of the ``first`` sets may be similar to which later one: int64 [pairs, 2].
-
-    Set i is ``values[offsets[i]:offsets[i + 1]]``. Sizes and estimates decide.
+    Set i is ``values[offsets[i]:offsets[i + 1]]``. Only what the sizes and the estimate let pass is
+    measured, and only what is similar is held.
     """
-    sizes = np.diff(offsets)
-    signatures = np.empty((len(sizes), PERMUTATIONS), dtype=np.uint32)
-    for place in range(len(sizes)):
+    signatures = np.empty((len(refs), PERMUTATIONS), dtype=np.uint32)
+    for place in range(len(refs)):
         signatures[place] = signature(values[offsets[place] : offsets[place + 1]])
     agreeing = int(max(threshold - MARGIN, 0.0) * PERMUTATIONS)
-    places: NDArray[np.int64] = _near(signatures, sizes, first, agreeing, threshold - 1e-9)
-    return places
+    found = [EDGES.empty_table()]
+    for start in range(0, first, ROWS_AT_ONCE):
+        rows = range(start, min(start + ROWS_AT_ONCE, first))
+        near = _near(
+            signatures, np.diff(offsets), rows.start, rows.stop, agreeing, threshold - 1e-9
+        )
+        similarity = jaccard_of_pairs(values, offsets, near[:, 0], near[:, 1])
+        enough = similarity >= threshold
+        ends = refs[near[enough]]
+        columns = [pa.array(ends[:, 0]), pa.array(ends[:, 1]), pa.array(similarity[enough])]
+        found.append(pa.Table.from_arrays(columns, schema=EDGES))
+    return pa.concat_tables(found)
+
+
+def distinct_edges(edges: pa.Table) -> pa.Table:
+    """Each edge once."""
+    return edges.group_by(["a", "b", "similarity"], use_threads=False).aggregate([]).cast(EDGES)
 
 
 @compiled
 def _near(
     signatures: NDArray[np.uint32],
     sizes: NDArray[np.int64],
-    first: int,
+    start: int,
+    end: int,
     agreeing: int,
     threshold: float,
 ) -> NDArray[np.int64]:
     capacity = 1024
     pairs = np.empty((capacity, 2), dtype=np.int64)
     found = 0
-    for i in range(first):
+    for i in range(start, end):
         for j in range(i + 1, len(sizes)):
             if min(sizes[i], sizes[j]) < threshold * max(sizes[i], sizes[j]):
                 continue

@@ -120,15 +120,16 @@ def known_sets(part: KnownPart, refs: NDArray[np.uint64]) -> list[NDArray[np.uin
     """The shingle sets of ``refs`` (sorted) of this part, from the texts beside the index."""
     rows = (refs & np.uint64(ROW_MASK)).astype(np.int64)
     found: list[NDArray[np.uint64]] = []
-    with part.store.open_table(files_beside(part.path)) as reader:
+    files = files_beside(part.path)
+    with part.store.open_table(files, ["size"]) as narrow, part.store.open_table(files) as reader:
         first = 0
         for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            inside = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
-            if len(inside):
-                contents = batch["content"].cast(pa.large_binary())
+            length = narrow.get_batch(number).num_rows
+            inside = rows[(rows >= first) & (rows < first + length)] - first
+            if len(inside):  # a remote batch that is not wanted is not fetched
+                contents = reader.get_batch(number)["content"].cast(pa.large_binary())
                 found += [shingles(contents[int(row)].as_py()) for row in inside]
-            first += batch.num_rows
+            first += length
     return found
 
 

@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from treespan.jobs.curate.kernels import compiled
 
-MAX_PARTNERS = 256
+MAX_PARTNERS = 64
 """Partners that a bucket proposes for one file (ours), the next ones in the order of set sizes.
 
 Only buckets of more than that many contents of nearly one size are cut: they are *hot*. Nearly
 always they are copies of one file with small edits, of which nearly all go by the pairs that were
 proposed; those that stay are asked again, all against all (``hot_buckets``), so nothing is lost.
 """
+
+ROWS_AT_ONCE = 10_000
+"""Rows whose pairs are made at once (ours)."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,28 @@ def bucket_pairs(
     # 1e-9: rounding must not lose a pair exactly at the threshold.
     partners = _partners(keys, sizes, threshold - 1e-9)
     taken = np.minimum(partners, MAX_PARTNERS)
-    first = np.repeat(np.arange(len(keys)), taken)
-    step = np.arange(len(first)) - np.repeat(np.cumsum(taken) - taken, taken) + 1
-    ends = np.stack([refs[first], refs[first + step]], axis=1)
+    # Block by block: what is held besides the pairs themselves is four times as much.
+    blocks = [
+        _pairs(refs, taken, start, min(start + ROWS_AT_ONCE, len(refs)))
+        for start in range(0, len(refs), ROWS_AT_ONCE)
+    ]
     hot = np.isin(keys, keys[partners > MAX_PARTNERS])
     return Proposed(
-        unique_pairs(np.sort(ends, axis=1)),
+        unique_pairs(np.concatenate([np.empty((0, 2), dtype=np.uint64), *blocks])),
         np.stack([keys[hot], refs[hot]], axis=1),
         int((partners - taken).sum()),
     )
+
+
+def _pairs(
+    refs: NDArray[np.uint64], taken: NDArray[np.int64], start: int, end: int
+) -> NDArray[np.uint64]:
+    """Each of the rows from ``start`` to ``end`` with the next ``taken`` ones."""
+    some = taken[start:end]
+    first = np.repeat(np.arange(start, end), some)
+    step = np.arange(len(first)) - np.repeat(np.cumsum(some) - some, some) + 1
+    ends = np.stack([refs[first], refs[first + step]], axis=1)
+    return unique_pairs(np.sort(ends, axis=1))
 
 
 def unique_pairs(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:

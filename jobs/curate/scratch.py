@@ -62,7 +62,11 @@ DECIDED = pa.schema(
         ("similarity", pa.float64()),
     ]
 )
-"""One row is a duplicate that is dropped; in the order of refs."""
+"""One row is a duplicate that is dropped, or (rule ``gone``) one that no living file stands for; in
+the order of refs."""
+
+GONE_CONTENT = "gone"
+"""The rule of files that are gone with their repository, and so are all that are equal to them."""
 
 SURVEY = pa.schema(
     [

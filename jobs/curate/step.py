@@ -39,6 +39,8 @@ _FIXES = {
     "licence": "Set unknown_licence: keep, or extend add_licences",
     "repository-duplicate": "Raise repository_dedup.threshold",
     "ranking": "Lower ranking.drop_share",
+    "exact-duplicate": "Take earlier corpora out of against, or sources that repeat out",
+    "near-duplicate": "Raise near_dedup.threshold",
     "syntax": "Raise syntax.max_error_ratio",
 }
 

@@ -19,31 +19,35 @@ from treespan.platform.steps import Context
 from treespan.platform.store import Store
 
 PAIRS_PER_CHUNK = 200_000
-"""Pairs that one task verifies; it holds their shingle sets, each once."""
+"""Pairs that one task verifies, or those of a slice of the shuffle; it holds their shingle sets, each
+once."""
 
 
-def candidate_chunks(context: Context, links: Sequence[Receipt], on_driver: int) -> list[str]:
-    """Tables of ``PAIRS`` with every candidate of ``links`` once.
+def candidate_chunks(
+    context: Context, links: Sequence[Receipt], on_driver: int
+) -> tuple[list[str], int]:
+    """Tables of ``PAIRS`` with every candidate of ``links`` once, and how many these are.
 
     Up to ``on_driver`` of them are sorted by the driver; more go through a shuffle. The chunks
     differ then, the pairs do not.
     """
     rows = total(links, "candidates")
     if rows > on_driver:
-        return tables_of(
-            shuffle(context, "pairs", tables_of(links), rows, _mixed_pair, _distinct, _candidates)
+        chunks = shuffle(
+            context, "pairs", tables_of(links), rows, _mixed_pair, _distinct, _candidates
         )
+        return tables_of(chunks), total(chunks, "pairs")
     store, work = context.store, context.work
     found = [np.empty((0, 2), dtype=np.uint64)]
     found += [rows_of_kind(store.read_table(name), CANDIDATE) for name in tables_of(links)]
     pairs = unique_pairs(np.concatenate(found))
-    chunks = []
+    names = []
     for start in range(0, len(pairs), PAIRS_PER_CHUNK):
         name = f"{work}/pairs/{part_name(start // PAIRS_PER_CHUNK)}"
         table = pairs_table(pairs[start : start + PAIRS_PER_CHUNK])
         store.write_table(name, PAIRS, table.to_batches())
-        chunks.append(name)
-    return chunks
+        names.append(name)
+    return names, len(pairs)
 
 
 def verify_pairs(
@@ -92,10 +96,14 @@ def read_sets(
         if int(partition) in earlier:
             found += known_sets(earlier[int(partition)], wanted)
             continue
-        with store.open_table(f"{work}/shingles/{part_name(int(partition))}") as reader:
+        name = f"{work}/shingles/{part_name(int(partition))}"
+        with store.open_table(name, ["ref"]) as narrow, store.open_table(name) as reader:
             for index in range(reader.num_record_batches):
+                held = np.isin(narrow.get_batch(index)["ref"].to_numpy(), wanted)
+                if not held.any():  # a remote batch that is not wanted is not fetched
+                    continue
                 batch = reader.get_batch(index)
-                places = np.flatnonzero(np.isin(batch["ref"].to_numpy(), wanted))
+                places = np.flatnonzero(held)
                 bounds = batch["hashes"].offsets.to_numpy()
                 values = batch["hashes"].values.to_numpy()
                 found += [values[bounds[p] : bounds[p + 1]].copy() for p in places]

@@ -76,6 +76,9 @@ def test_what_is_no_such_table_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "t.parquet")
     with pytest.raises(UserError, match=r"has the columns text. It needs 'content' and 'id'"):
         dedup_file(tmp_path / "t.parquet", tmp_path, CONFIG, threads=1)
+    pq.write_table(pa.table({"id": ["a", "a"], "content": ["x", "y"]}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="missing or repeat"):
+        dedup_file(tmp_path / "t.parquet", tmp_path, CONFIG, threads=1)
     (tmp_path / "broken.jsonl").write_text("{not json\n")
     with pytest.raises(UserError, match=r"cannot be read \(JSON"):
         dedup_file(tmp_path / "broken.jsonl", tmp_path, CONFIG, threads=1)

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from treespan.jobs.curate import duplicates
-from treespan.jobs.curate.components import components, roots_on_ray
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.curate.duplicates import decide_duplicates
+from treespan.jobs.curate.hot_buckets import staying, tasks_of
 from treespan.jobs.curate.index import write_index
 from treespan.jobs.curate.known import KnownPart, screen_known
-from treespan.jobs.curate.scratch import EDGES, PARTITION_SHIFT
+from treespan.jobs.curate.scratch import DECIDED, PARTITION_SHIFT
 from treespan.jobs.curate.screen import screen_partition
 from treespan.platform.errors import UserError
 from treespan.platform.partitions import Receipt
@@ -89,13 +89,13 @@ def test_the_driver_and_ray_decide_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    texts = [*clones[:150], *clones[:9]]
+    texts = [*clones[:100], *clones[:9]]
     by_driver, counts = decide(Store(str(tmp_path / "driver")), texts)
     monkeypatch.setattr(duplicates, "PAIRS_ON_DRIVER", 0)
     by_ray, counts_by_ray = decide(Store(str(tmp_path / "ray")), texts)
     assert by_ray == by_driver
     assert counts_by_ray == counts
-    assert len(by_driver) > 30
+    assert len(by_driver) > 20
     assert sum(rule == "exact-duplicate" for rule, *_ in by_driver.values()) >= 9
     for file_id, (rule, matched, _) in by_driver.items():
         one, other = (texts[int(name[2:])] for name in (file_id, matched))
@@ -105,29 +105,6 @@ def test_the_driver_and_ray_decide_the_same(
         true_similarity(stay[a], stay[b]) >= 0.85 for a in range(len(stay)) for b in range(a)
     )
     assert similar == 0
-
-
-def test_components_on_ray_are_those_of_the_driver(ray_cluster: None, tmp_path: Path) -> None:
-    draw = np.random.default_rng(5)
-    chain = np.stack([np.arange(1, 9), np.arange(2, 10)], axis=1)
-    tangle = draw.integers(100, 180, (70, 2))
-    star = np.stack([np.full(9, 999), np.arange(990, 999)], axis=1)
-    pairs = np.concatenate([chain, tangle[tangle[:, 0] != tangle[:, 1]], star]).astype(np.uint64)
-    pairs = np.sort(pairs[draw.permutation(len(pairs))], axis=1)
-    store = Store(str(tmp_path))
-    names = []
-    for part, some in enumerate(np.array_split(pairs, 3)):
-        columns = [pa.array(some[:, 0]), pa.array(some[:, 1]), pa.array(np.full(len(some), 0.9))]
-        table = pa.Table.from_arrays(columns, schema=EDGES)
-        names.append(f"edges/{part}.arrow")
-        store.write_table(names[-1], EDGES, table.to_batches())
-    context = Context(store, "out", {}, Progress(quiet=True))
-    found = roots_on_ray(context, "stars", names, len(pairs))
-    rooted = {(row["a"], row["b"]) for name in found for row in store.read_table(name).to_pylist()}
-    refs, roots = components(pairs)
-    assert rooted == {
-        (int(ref), int(root)) for ref, root in zip(refs, roots, strict=True) if ref != root
-    }
 
 
 def test_a_hot_bucket_loses_nothing(ray_cluster: None, tmp_path: Path) -> None:
@@ -143,6 +120,28 @@ def test_a_hot_bucket_loses_nothing(ray_cluster: None, tmp_path: Path) -> None:
     assert counts["hot_bucket_members"] > 700
     assert counts["rounds_of_hot_buckets"] >= 2
     assert len(drops) == len(texts) - 1
+
+
+def test_who_is_asked_again() -> None:
+    decided = pa.table(
+        {
+            "ref": [1, 2, 3, 4],
+            "rule": ["near-duplicate", "exact-duplicate", "exact-duplicate", "gone"],
+            "matched": [9, 1, 8, 4],
+        },
+        schema=DECIDED.empty_table().select(["ref", "rule", "matched"]).schema,
+    )
+    members = np.array([[7, ref] for ref in (1, 2, 3, 4, 5, 100, 101)], dtype=np.uint64)
+    # 2 went for 1, which went itself; 3 went for 8, which stays, and 3 stands for it.
+    stay = staying(members, decided)
+    assert stay[:, 1].tolist() == [3, 5, 100, 101]
+    ((tile,),) = tasks_of(stay, known_from=100)
+    assert tile[0] == 2  # 3 and 5 are compared to all after them, 100 and 101 not to each other
+    assert tile[1].tolist() == [3, 5, 100, 101]
+    twice = np.concatenate([stay, stay + np.array([[1, 0]], dtype=np.uint64)])
+    assert len(tasks_of(twice, known_from=100)[0]) == 1
+    assert tasks_of(stay[2:], known_from=100) == []
+    assert tasks_of(members[:0], known_from=100) == []
 
 
 def test_new_files_go_for_those_of_an_earlier_corpus(

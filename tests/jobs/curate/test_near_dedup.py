@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treespan.jobs.curate import components as module
 from treespan.jobs.curate import near_dedup
 from treespan.jobs.curate.components import components
 from treespan.jobs.curate.config import NearDedupConfig
@@ -18,6 +19,7 @@ from treespan.jobs.curate.near_dedup import bucket_pairs, jaccard_of_pairs
 from treespan.jobs.curate.scratch import CANDIDATE, EDGES, KEYS
 from treespan.jobs.curate.screen import Compared, band_meetings
 from treespan.jobs.curate.shingles import shingles
+from treespan.jobs.curate.verify import pairs_table
 
 THRESHOLD = 0.85
 
@@ -156,10 +158,32 @@ def test_a_hot_bucket_is_cut_and_told_and_takes_no_time() -> None:
     keys = np.zeros(count, dtype=np.uint64)
     refs = np.arange(count, dtype=np.uint64)
     sizes = np.full(count, 100, dtype=np.uint32)
-    proposed = bucket_pairs(keys[:5000], sizes[:5000], refs[:5000], refs[:5000], THRESHOLD)
-    assert len(proposed.pairs) + proposed.deferred == 5000 * 4999 // 2
-    assert len(proposed.hot) == 5000
-    assert near_dedup._partners(keys, sizes, THRESHOLD).sum() == count * (count - 1) // 2
+    # Two sizes that cannot be similar, and more rows than are worked on at once.
+    sizes[12_000:] = 1000
+    proposed = bucket_pairs(keys[:25_000], sizes[:25_000], refs[:25_000], refs[:25_000], THRESHOLD)
+    pairs = 12_000 * 11_999 // 2 + 13_000 * 12_999 // 2
+    assert len(proposed.pairs) + proposed.deferred == pairs
+    assert len(proposed.hot) == 25_000
+    assert all((int(a) < 12_000) == (int(b) < 12_000) for a, b in proposed.pairs[::1000])
+    rest = count - 12_000
+    partners = near_dedup._partners(keys, sizes, THRESHOLD)
+    assert partners.sum() == 12_000 * 11_999 // 2 + rest * (rest - 1) // 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60))
+def test_rounds_of_stars_end_at_the_roots(drawn: list[tuple[int, int]]) -> None:
+    """What Ray does to slices, here to one slice that holds all."""
+    pairs = np.array([pair for pair in drawn if pair[0] != pair[1]], dtype=np.uint64).reshape(-1, 2)
+    stars, before = pairs_table(pairs), None
+    for _ in range(64):
+        large, _ = module._large_star(module._both_ways(stars))
+        stars, counts = module._small_star(module._down(large))
+        if counts == before:
+            break
+        before = counts
+    found = {(row["a"], row["b"]) for row in stars.to_pylist()}
+    refs, roots = components(pairs)
+    assert found == {(int(a), int(b)) for a, b in zip(refs, roots, strict=True) if a != b}
 
 
 def test_components_depend_on_the_pairs_only() -> None:
@@ -237,7 +261,8 @@ def test_who_is_gone_with_a_repository_neither_wins_nor_loses() -> None:
         key(5, repo="late"),
     ]
     found = decided({(1, 2): None, (1, 3): None, (4, 5): 0.9}, keys, gone=["gone"])
-    assert found == {3: ("exact-duplicate", "id2", 1.0)}
+    # Nobody is left of 4's content; 1's lives on in 2.
+    assert found == {3: ("exact-duplicate", "id2", 1.0), 4: ("gone", "id4", 1.0)}
 
 
 def test_files_of_earlier_corpora_stay_and_name_themselves() -> None:
