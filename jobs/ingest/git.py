@@ -27,7 +27,7 @@ from treespan.jobs.ingest.git_history import (
     count_history,
     read_mailmap,
 )
-from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes
+from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes, read_loose
 from treespan.jobs.ingest.repository import Entry, Snapshot, check_here, printable, unread
 from treespan.platform.errors import UserError
 
@@ -171,7 +171,7 @@ def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
             yield unread(path, "submodule", item.sha.decode("ascii"))
             continue
         extent = _extent(sizes, item.sha)
-        size = None if extent is None else extent.size
+        size = extent.size if isinstance(extent, Extent) else None
         if S_ISLNK(item.mode):
             yield unread(path, "symlink", size=size)
         elif not valid:
@@ -180,21 +180,25 @@ def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
             yield Entry(path, _blob_reader(repo, item.sha, extent), size)
 
 
-def _extent(sizes: ObjectSizes, sha: ObjectID) -> Extent | None:
+def _extent(sizes: ObjectSizes, sha: ObjectID) -> Extent | str:
+    """The extent of an object, or why it cannot be read."""
     try:
         return sizes.extent(sha)
-    except Exception:  # noqa: BLE001 - a damaged object, in one of many shapes: reading it tells
-        return None
+    except KeyError:
+        return f"the object {sha.decode('ascii')} is missing"
+    except Exception as error:  # noqa: BLE001 - a damaged object, in one of many shapes
+        return f"the object {sha.decode('ascii')} is damaged ({type(error).__name__}: {error})"
 
 
-def _blob_reader(repo: Repo, sha: ObjectID, extent: Extent | None) -> Callable[[], bytes]:
+def _blob_reader(repo: Repo, sha: ObjectID, extent: Extent | str) -> Callable[[], bytes]:
     def read() -> bytes:
-        if extent is not None and extent.largest > max(extent.size, MAX_BASE_BYTES):
+        if isinstance(extent, str):
+            raise OSError(extent)
+        if extent.largest > max(extent.size, MAX_BASE_BYTES):
             raise OSError(f"a delta to an object of {extent.largest} bytes")
-        try:
-            return bytes(repo.object_store.get_raw(sha)[1])
-        except KeyError:
-            raise OSError(f"the object {sha.decode('ascii')} is missing") from None
+        if extent.loose:
+            return read_loose(extent)
+        return bytes(repo.object_store.get_raw(sha)[1])
 
     return read
 

@@ -266,6 +266,28 @@ def add_delta(path: Path, base: ObjectID, delta: bytes) -> None:
     path.write_bytes(data + hashlib.sha1(data).digest())
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [b"blob 12\0" + bytes(100 << 20), b"blob 12\0short", bytes(100 << 20), b"blob 99999999\0x = 1"],
+)
+def test_a_loose_object_is_inflated_no_further_than_it_says(
+    history: Path, ingest: Ingest, git: Git, stored: bytes
+) -> None:
+    sha = git("rev-parse", "HEAD:a.py", cwd=history)
+    loose = history / ".git" / "objects" / sha[:2] / sha[2:]
+    loose.unlink()
+    loose.write_bytes(zlib.compress(stored))
+    tracemalloc.start()
+    rows, decisions = ingest({"kind": "git", "path": str(history)})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [row["path"] for row in rows] == ["side.py"]
+    assert [(row["path"], row["rule"] in ("unreadable", "oversize")) for row in decisions] == [
+        ("a.py", True)
+    ]
+    assert peak < 20 << 20
+
+
 def test_a_missing_object_is_one_row(history: Path, ingest: Ingest, git: Git) -> None:
     sha = git("rev-parse", "HEAD:a.py", cwd=history)
     (history / ".git" / "objects" / sha[:2] / sha[2:]).unlink()
