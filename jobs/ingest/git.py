@@ -79,15 +79,14 @@ def list_git(source: GitSource) -> list[GitRepository]:
     """The repositories of ``source``.
 
     Raises ``UserError`` if the path is missing or no git repository, the ref is unknown, there is
-    no commit at its date, or (with ``each_subfolder``) nothing below is a repository. With
-    ``each_subfolder``, a repository without such a commit is still listed, without a commit:
-    reading it fails and is told in the ledger, and the others go on.
+    no commit at its date, or (with ``each_subfolder``) nothing below is a repository. A damaged
+    repository, and with ``each_subfolder`` one without such a commit, is still listed, without a
+    commit: reading it fails and is told in the ledger, and the others go on.
     """
     root = existing_folder(source.path, "git")
     licence = normalise_given(source.licence)
     if not source.each_subfolder:
-        name = source.repo or root.name.removesuffix(".git") or root.parent.name
-        return [GitRepository(name, str(root), _commit_of_one(root, source), licence)]
+        return [_only_one(root, source, licence)]
     found = [_one_of_many(root, child, source, licence) for child in find_repositories(root)]
     if not found:
         raise UserError(
@@ -101,13 +100,20 @@ def find_repositories(root: Path) -> Iterator[Path]:
     """Git repositories below ``root`` at any depth, sorted by name in each folder.
 
     What lies inside of one (submodules, work trees) is part of it or reads the same objects, and is
-    not looked for. A folder named ``*.git`` counts even if damaged, so that reading it tells.
+    not looked for. A folder named ``*.git`` counts even if damaged, so that reading it tells. One
+    that cannot be listed, or lies deeper than a path can be long, is passed over.
     """
-    for child in subfolders(root):
-        if _looks_like_git(child):
+    pending = subfolders(root)[::-1]
+    while pending:
+        child = pending.pop()
+        try:
+            found = _looks_like_git(child)
+            below = [] if found else subfolders(child)
+        except OSError:
+            continue
+        if found:
             yield child
-        elif os.access(child, os.R_OK | os.X_OK):
-            yield from find_repositories(child)
+        pending += reversed(below)
 
 
 def _looks_like_git(folder: Path) -> bool:
@@ -116,9 +122,10 @@ def _looks_like_git(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
 
 
-def _commit_of_one(root: Path, source: GitSource) -> str:
+def _only_one(root: Path, source: GitSource, licence: str) -> GitRepository:
+    name = source.repo or root.name.removesuffix(".git") or root.parent.name
     try:
-        return _resolve(root, source)
+        return GitRepository(name, str(root), _resolve(root, source), licence)
     except NotGitRepository:
         raise UserError(
             f"source {source.path} is not a git repository.",
@@ -134,6 +141,8 @@ def _commit_of_one(root: Path, source: GitSource) -> str:
             f"source {source.path} has no ref {source.ref!r}.",
             "Give a branch, a tag or a commit that exists there as 'ref'.",
         ) from None
+    except Exception as error:  # noqa: BLE001 - a damaged object, in one of many shapes
+        return GitRepository(name, str(root), "", licence, f"{type(error).__name__}: {error}")
 
 
 def _one_of_many(root: Path, path: Path, source: GitSource, licence: str) -> GitRepository:
