@@ -28,6 +28,7 @@ from treespan.jobs.ingest.git_history import (
     read_mailmap,
 )
 from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes, read_loose
+from treespan.jobs.ingest.member import entry_path
 from treespan.jobs.ingest.repository import Entry, Snapshot, check_here, printable, unread
 from treespan.platform.errors import UserError
 
@@ -175,7 +176,11 @@ def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
         assert item.path is not None
         assert item.mode is not None
         assert item.sha is not None
-        path, valid = printable(item.path)
+        path, rule = entry_path(item.path)
+        shown = printable(item.path)[0]
+        if rule == "archive-path" or path != shown:
+            yield unread(shown, "archive-path")
+            continue
         if S_ISGITLINK(item.mode):
             yield unread(path, "submodule", item.sha.decode("ascii"))
             continue
@@ -183,8 +188,8 @@ def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
         size = extent.size if isinstance(extent, Extent) else None
         if S_ISLNK(item.mode):
             yield unread(path, "symlink", size=size)
-        elif not valid:
-            yield unread(path, "path-encoding", size=size)
+        elif rule:
+            yield unread(path, rule, size=size)
         else:
             yield Entry(path, _blob_reader(repo, item.sha, extent), size)
 
