@@ -98,6 +98,16 @@ def test_wheels_are_fetched_once_and_stay_what_they_were(
     assert fingerprint(config("pypi:tool", refresh="2026-11"), store) != before
 
 
+def test_a_lost_file_is_fetched_again(index: Path, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    wheel(index, "tool", "1.0")
+    (before,) = list_repositories(config("pypi:tool"), store)
+    (file,) = store.list_files("packages/files")
+    store.delete_file(file)
+    assert list_repositories(config("pypi:tool"), store) == [before]
+    assert store.list_files("packages/files") == [file]
+
+
 def test_no_code_of_a_package_is_executed(index: Path, tmp_path: Path) -> None:
     """pip would run setup.py to learn an sdist's name, if it were let."""
     setup = f"open({str(tmp_path / 'executed')!r}, 'w')\nimport setuptools\nsetuptools.setup()\n"
