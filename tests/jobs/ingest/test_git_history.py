@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from treespan.jobs.ingest.config import GitSource, IngestConfig
 from treespan.jobs.ingest.git_history import identity, read_mailmap
-from treespan.jobs.ingest.git_objects import ObjectSizes
+from treespan.jobs.ingest.git_objects import Extent, ObjectSizes
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.config import build
 from treespan.platform.errors import UserError
@@ -255,6 +255,19 @@ def test_a_small_file_on_a_huge_base_is_not_read(tmp_path: Path, git: Git, inges
     assert [(row["rule"], row["detail"]) for row in decisions] == [
         ("unreadable", f"OSError: a delta to an object of {size} bytes")
     ]
+
+
+def test_a_delta_may_be_larger_than_what_it_makes(tmp_path: Path, git: Git) -> None:
+    git("init", "-q", cwd=tmp_path)
+    base, small = Blob.from_string(b"x = 22\n"), Blob.from_string(b"x = 1\n")
+    delta = bytes([7, 6]) + b"".join(bytes([1, byte]) for byte in b"x = 1\n")
+    path = tmp_path / ".git" / "objects" / "pack" / "made.pack"
+    with open(path, "wb") as file:
+        write_pack_objects(file, [base], object_format=DiskObjectStore(str(tmp_path)).object_format)
+    add_delta(path, base.id, delta)
+    git("index-pack", str(path), cwd=tmp_path)
+    with Repo(str(tmp_path)) as repo, ObjectSizes(repo.object_store) as sizes:
+        assert sizes.extent(small.id) == Extent(size=6, largest=len(delta))
 
 
 def add_delta(path: Path, base: ObjectID, delta: bytes) -> None:
