@@ -93,6 +93,26 @@ def retrying(action: Callable[[], T], key: str) -> T:
         raise
 
 
+def retrying_once(action: Callable[[], object], is_done: Callable[[], bool], key: str) -> None:
+    """``retrying`` for what cannot be done twice: to delete a file, or to move it.
+
+    A try may work and its answer be lost. So where a later one finds nothing there and ``is_done``
+    holds, all is well; a first try that finds nothing raises ``FileNotFoundError``.
+    """
+    tries = 0
+
+    def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        try:
+            action()
+        except FileNotFoundError:
+            if tries == 1 or not is_done():
+                raise
+
+    retrying(attempt, key)
+
+
 def delay_s(key: str, attempt: int) -> float:
     """Seconds to wait after try number ``attempt`` (from 0): between half and all of its step."""
     return FIRST_DELAY_S * float(2**attempt) * (1 + uniform("retry", key, attempt)) / 2

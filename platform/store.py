@@ -30,7 +30,7 @@ import pyarrow.fs as pafs
 
 from treespan.platform.errors import UserError
 from treespan.platform.hashing_sink import HashingSink
-from treespan.platform.retry import retrying
+from treespan.platform.retry import retrying, retrying_once
 from treespan.platform.steady_file import SteadyFile
 from treespan.platform.uri import without_secrets
 
@@ -132,7 +132,7 @@ class Store:
     def delete_file(self, relative: str) -> None:
         """Remove one file."""
         path = self.path(relative)
-        retrying(lambda: self.fs.delete_file(path), path)
+        retrying_once(lambda: self.fs.delete_file(path), lambda: True, path)
 
     def delete_folder(self, relative: str) -> None:
         """Remove a folder and all in it; nothing happens where there is none."""
@@ -255,7 +255,7 @@ class Store:
                 lambda: self.fs.open_output_stream(partial, compression=None), path
             ) as stream:
                 yield stream
-            retrying(lambda: self.fs.move(partial, path), path)
+            retrying_once(lambda: self.fs.move(partial, path), lambda: self.exists(relative), path)
         except BaseException as error:
             if Path(partial).exists():
                 Path(partial).unlink()

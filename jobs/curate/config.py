@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from treespan.jobs.curate.licences import PERMISSIVE, check_names
 from treespan.jobs.curate.signature import PERMUTATIONS
 from treespan.platform.config import Config
+from treespan.platform.uri import PathOrUri
 
 Kind = Literal["programming", "markup", "data", "prose"]
 
@@ -117,7 +118,7 @@ class SyntaxConfig(Config):
 class KnownCorpus(Config):
     """An earlier run, of which new files must not be duplicates."""
 
-    store: str = Field(min_length=1)
+    store: PathOrUri
     """Folder or URI of its store."""
     run: str = Field(min_length=1)
     """Name of its recipe; it must have written its index (``curate.index``)."""

@@ -191,7 +191,7 @@ class MetadataColumns(Config):
 class MetadataTable(Config):
     """Parquet, JSON lines or CSV with a row per repository: stars, and licences."""
 
-    path: str = Field(min_length=1)
+    path: PathOrUri
     """A file, a folder or a glob in the last part; local (``~`` is expanded) or a URI."""
     columns: MetadataColumns = MetadataColumns()
     """Names of the columns; one that is not given here may be missing."""

@@ -27,7 +27,8 @@ from treespan.jobs.ingest.git_history import (
     count_history,
     read_mailmap,
 )
-from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes
+from treespan.jobs.ingest.git_objects import MAX_BASE_BYTES, Extent, ObjectSizes, read_loose
+from treespan.jobs.ingest.member import entry_path
 from treespan.jobs.ingest.repository import Entry, Snapshot, check_here, printable, unread
 from treespan.platform.errors import UserError
 
@@ -79,15 +80,14 @@ def list_git(source: GitSource) -> list[GitRepository]:
     """The repositories of ``source``.
 
     Raises ``UserError`` if the path is missing or no git repository, the ref is unknown, there is
-    no commit at its date, or (with ``each_subfolder``) nothing below is a repository. With
-    ``each_subfolder``, a repository without such a commit is still listed, without a commit:
-    reading it fails and is told in the ledger, and the others go on.
+    no commit at its date, or (with ``each_subfolder``) nothing below is a repository. A damaged
+    repository, and with ``each_subfolder`` one without such a commit, is still listed, without a
+    commit: reading it fails and is told in the ledger, and the others go on.
     """
     root = existing_folder(source.path, "git")
     licence = normalise_given(source.licence)
     if not source.each_subfolder:
-        name = source.repo or root.name.removesuffix(".git") or root.parent.name
-        return [GitRepository(name, str(root), _commit_of_one(root, source), licence)]
+        return [_only_one(root, source, licence)]
     found = [_one_of_many(root, child, source, licence) for child in find_repositories(root)]
     if not found:
         raise UserError(
@@ -101,13 +101,20 @@ def find_repositories(root: Path) -> Iterator[Path]:
     """Git repositories below ``root`` at any depth, sorted by name in each folder.
 
     What lies inside of one (submodules, work trees) is part of it or reads the same objects, and is
-    not looked for. A folder named ``*.git`` counts even if damaged, so that reading it tells.
+    not looked for. A folder named ``*.git`` counts even if damaged, so that reading it tells. One
+    that cannot be listed, or lies deeper than a path can be long, is passed over.
     """
-    for child in subfolders(root):
-        if _looks_like_git(child):
+    pending = subfolders(root)[::-1]
+    while pending:
+        child = pending.pop()
+        try:
+            found = _looks_like_git(child)
+            below = [] if found else subfolders(child)
+        except OSError:
+            continue
+        if found:
             yield child
-        elif os.access(child, os.R_OK | os.X_OK):
-            yield from find_repositories(child)
+        pending += reversed(below)
 
 
 def _looks_like_git(folder: Path) -> bool:
@@ -116,9 +123,10 @@ def _looks_like_git(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
 
 
-def _commit_of_one(root: Path, source: GitSource) -> str:
+def _only_one(root: Path, source: GitSource, licence: str) -> GitRepository:
+    name = source.repo or root.name.removesuffix(".git") or root.parent.name
     try:
-        return _resolve(root, source)
+        return GitRepository(name, str(root), _resolve(root, source), licence)
     except NotGitRepository:
         raise UserError(
             f"source {source.path} is not a git repository.",
@@ -134,6 +142,8 @@ def _commit_of_one(root: Path, source: GitSource) -> str:
             f"source {source.path} has no ref {source.ref!r}.",
             "Give a branch, a tag or a commit that exists there as 'ref'.",
         ) from None
+    except Exception as error:  # noqa: BLE001 - a damaged object, in one of many shapes
+        return GitRepository(name, str(root), "", licence, f"{type(error).__name__}: {error}")
 
 
 def _one_of_many(root: Path, path: Path, source: GitSource, licence: str) -> GitRepository:
@@ -166,35 +176,43 @@ def _entries(repo: Repo, commit: Commit, sizes: ObjectSizes) -> Iterator[Entry]:
         assert item.path is not None
         assert item.mode is not None
         assert item.sha is not None
-        path, valid = printable(item.path)
+        path, rule = entry_path(item.path)
+        shown = printable(item.path)[0]
+        if rule == "archive-path" or path != shown:
+            yield unread(shown, "archive-path")
+            continue
         if S_ISGITLINK(item.mode):
             yield unread(path, "submodule", item.sha.decode("ascii"))
             continue
         extent = _extent(sizes, item.sha)
-        size = None if extent is None else extent.size
+        size = extent.size if isinstance(extent, Extent) else None
         if S_ISLNK(item.mode):
             yield unread(path, "symlink", size=size)
-        elif not valid:
-            yield unread(path, "path-encoding", size=size)
+        elif rule:
+            yield unread(path, rule, size=size)
         else:
             yield Entry(path, _blob_reader(repo, item.sha, extent), size)
 
 
-def _extent(sizes: ObjectSizes, sha: ObjectID) -> Extent | None:
+def _extent(sizes: ObjectSizes, sha: ObjectID) -> Extent | str:
+    """The extent of an object, or why it cannot be read."""
     try:
         return sizes.extent(sha)
-    except Exception:  # noqa: BLE001 - a damaged object, in one of many shapes: reading it tells
-        return None
+    except KeyError:
+        return f"the object {sha.decode('ascii')} is missing"
+    except Exception as error:  # noqa: BLE001 - a damaged object, in one of many shapes
+        return f"the object {sha.decode('ascii')} is damaged ({type(error).__name__}: {error})"
 
 
-def _blob_reader(repo: Repo, sha: ObjectID, extent: Extent | None) -> Callable[[], bytes]:
+def _blob_reader(repo: Repo, sha: ObjectID, extent: Extent | str) -> Callable[[], bytes]:
     def read() -> bytes:
-        if extent is not None and extent.largest > max(extent.size, MAX_BASE_BYTES):
+        if isinstance(extent, str):
+            raise OSError(extent)
+        if extent.largest > max(extent.size, MAX_BASE_BYTES):
             raise OSError(f"a delta to an object of {extent.largest} bytes")
-        try:
-            return bytes(repo.object_store.get_raw(sha)[1])
-        except KeyError:
-            raise OSError(f"the object {sha.decode('ascii')} is missing") from None
+        if extent.loose:
+            return read_loose(extent)
+        return bytes(repo.object_store.get_raw(sha)[1])
 
     return read
 

@@ -2,7 +2,8 @@
 
 Libraries read an object whole to tell how long it is. Its length stands in front of it: in plain in
 a pack, in the first inflated bytes of a loose object, and for a delta in the delta's first bytes
-(gitformat-pack). Objects that are wanted are then read by dulwich.
+(gitformat-pack). Packed objects that are wanted are then read by dulwich, which inflates no more than
+the pack says; loose ones here, for it inflates all there is.
 """
 
 from __future__ import annotations
@@ -35,7 +36,23 @@ class Extent:
     size: int
     """Of the object."""
     largest: int
-    """Of the largest object that must be inflated on the way to it."""
+    """Of the largest object or delta that must be inflated on the way to it."""
+    loose: str = ""
+    """Path of its file, if it has one of its own."""
+
+
+def read_loose(extent: Extent) -> bytes:
+    """The content of a loose object; ``OSError`` if it is not as long as its header says."""
+    limit = _HEADER_BYTES + extent.size
+    stream = zlib.decompressobj()
+    found = bytearray()
+    with open(extent.loose, "rb") as file:
+        while not stream.eof and len(found) < limit and (piece := file.read(1 << 16)):
+            found += stream.decompress(piece, limit - len(found))
+    content = bytes(found[found.find(b"\0") + 1 :])
+    if not stream.eof or len(content) != extent.size:
+        raise OSError(f"an object that is not of {extent.size} bytes, as its header says")
+    return content
 
 
 class ObjectSizes:
@@ -91,15 +108,15 @@ class _PackSizes:
 
     def extent(self, offset: int) -> Extent:
         """Follows the chain of deltas to its base, or to where the chain is known."""
-        chain: list[tuple[int, int]] = []
+        chain: list[tuple[int, int, int]] = []
         largest = 0
         met: set[int] = set()
         while offset not in self._known:
             if offset in met:
                 raise ValueError("deltas in a circle")
             met.add(offset)
-            size, base = self._header(offset)
-            chain.append((offset, size))
+            size, inflated, base = self._header(offset)
+            chain.append((offset, size, inflated))
             if base is None:
                 break
             if isinstance(base, int):
@@ -113,13 +130,14 @@ class _PackSizes:
             if not chain:
                 return self._known[offset]
             largest = self._known[offset].largest
-        for place, size in reversed(chain):
-            largest = max(largest, size)
+        for place, size, inflated in reversed(chain):
+            largest = max(largest, size, inflated)
             self._known[place] = Extent(size, largest)
         return self._known[chain[0][0]]
 
-    def _header(self, offset: int) -> tuple[int, int | RawObjectID | None]:
-        """(size of the object, where its base is: an offset, a name, or nowhere)."""
+    def _header(self, offset: int) -> tuple[int, int, int | RawObjectID | None]:
+        """(size of the object, of what is packed: it or its delta, where its base is: an offset, a
+        name, or nowhere)."""
         if self._file is None:
             self._file = os.open(self._pack.data.path, os.O_RDONLY)
         data = os.pread(self._file, _HEADER_BYTES, offset)
@@ -137,11 +155,12 @@ class _PackSizes:
                 back, place = (back + 1 << 7) | (data[place] & 0x7F), place + 1
             if not 0 < back <= offset:
                 raise ValueError("a delta without a base")
-            return _result_size(data[place:]), offset - back
+            return _result_size(data[place:]), size, offset - back
         if kind == _REF_DELTA:
             length = self._pack.object_format.oid_length
-            return _result_size(data[place + length :]), RawObjectID(data[place : place + length])
-        return size, None
+            base = RawObjectID(data[place : place + length])
+            return _result_size(data[place + length :]), size, base
+        return size, size, None
 
     def close(self) -> None:
         if self._file is not None:
@@ -171,7 +190,7 @@ def _loose(path: str) -> Extent:
     size = kind_and_size.rpartition(b" ")[2]
     if not mark or not size.isdigit():
         raise ValueError("a loose object without a header")
-    return Extent(int(size), int(size))
+    return Extent(int(size), int(size), path)
 
 
 def _with_alternates(store: DiskObjectStore) -> Iterator[DiskObjectStore]:

@@ -4,7 +4,8 @@
     packages/locks/REFRESH/ECOSYSTEM/REQUEST.json what a request was resolved to; comes last
 
 So workers need neither clients nor registries, a second run asks nobody, and a killed one goes on
-with the packages that have no lock. What could not be had leaves none, and is tried again.
+with the packages that have no lock. What could not be had leaves none, and is tried again; a lock
+whose files are gone counts for none.
 """
 
 from __future__ import annotations
@@ -93,12 +94,14 @@ class _Cache:
     refresh: str
 
     def read(self, request: Request) -> Resolved | None:
-        """What the lock of ``request`` says, if there is one."""
+        """What the lock of ``request`` says, if there is one and its files are there."""
         path = self._lock(request)
         if not self.store.exists(path):
             return None
         values = self.store.read_json(path)
         files = tuple(CachedFile(**file) for file in values["files"])
+        if not all(self.store.exists(file.path) for file in files):
+            return None
         return Resolved(values["name"], values["version"], files)
 
     def fill(self, fetch: Fetch, request: Request) -> Resolved | PackageError:

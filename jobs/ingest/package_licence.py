@@ -18,6 +18,9 @@ from treespan.jobs.ingest.repository import Entry, text_of
 MAX_METADATA_BYTES = 1_000_000
 """Longer metadata is not read (ours)."""
 
+MAX_GLOBS = 10_000
+"""Of a copyright file with more, paragraphs do not count by file (ours: each is tried on each file)."""
+
 _WHEEL = re.compile(r"[^/]+\.(dist-info|egg-info)/(METADATA|PKG-INFO)")
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
 _FIELD = re.compile(r"^(\w[\w-]*):[ \t]*((?:.*)(?:\n[ \t].*)*)", re.MULTILINE)
@@ -86,17 +89,22 @@ class FilesLicence:
 
 
 def files_licences(text: str) -> list[FilesLicence]:
-    """The paragraphs on files of a copyright file (DEP-5), in order; none if it has another form.
+    """The paragraphs on files of a copyright file (DEP-5), in order; of several that match a file
+    the last holds.
 
-    Of several that match a file the last holds.
+    None if the file has another form, or more than ``MAX_GLOBS`` names of files.
     """
     if "copyright-format/1.0" not in text[:1000]:
         return []
     found = []
+    count = 0
     for paragraph in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):
         fields = dict(_FIELD.findall(paragraph))
         if "Files" in fields and "License" in fields:
             globs = [_glob(glob) for glob in fields["Files"].split()]
+            count += len(globs)
+            if count > MAX_GLOBS:
+                return []
             synopsis = fields["License"].partition("\n")[0]
             found.append(FilesLicence(re.compile("|".join(globs)), licence_of_synopsis(synopsis)))
     return found
@@ -115,10 +123,20 @@ def licence_of_synopsis(synopsis: str) -> str:
 
 
 def _glob(glob: str) -> str:
-    """``*`` and ``?`` match slashes too; a backslash takes a character as it is."""
-    pieces = re.findall(r"\\.|.", glob.removeprefix("./"))
-    wild = {"*": ".*", "?": "."}
-    return "(?s:" + "".join(wild.get(p) or re.escape(p[-1]) for p in pieces) + ")"
+    """``*`` and ``?`` match slashes too; a backslash takes a character as it is.
+
+    What follows a ``*`` is taken where it first occurs, for good: no later place could help, and
+    trying them all takes time exponential in the number of ``*``.
+    """
+    parts = [""]
+    for piece in re.findall(r"\\.|.", glob.removeprefix("./")):
+        if piece == "*":
+            parts.append("")
+        else:
+            parts[-1] += "." if piece == "?" else re.escape(piece[-1])
+    first, *middle = parts[:-1] or [""]
+    steps = "".join(f"(?>.*?{part})" for part in middle if part)
+    return f"(?s:{first}{steps}{'.*' * (len(parts) > 1)}{parts[-1]})"
 
 
 def _text(entry: Entry) -> str:

@@ -22,6 +22,7 @@ from treespan.jobs.ingest.location import connect
 from treespan.jobs.ingest.member import entry_path, is_ignored
 from treespan.jobs.ingest.repository import Entry, Snapshot, unread
 from treespan.platform.errors import UserError
+from treespan.platform.retry import retrying
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class RemoteDirectory:
     @contextmanager
     def open(self) -> Iterator[Snapshot]:
         fs, _ = connect(self.root)
-        entries = [_entry(fs, relative, info) for relative, info in _files(fs, self.path)]
+        files = _files(fs, self.path)
+        if not files:
+            raise FileNotFoundError(f"{self.path} had files when it was listed, and has none")
+        entries = [_entry(fs, relative, info) for relative, info in files]
         licence = self.licence or licence_of_entries(entries)
         yield Snapshot(entries, licence, licence_is_final=bool(self.licence))
 
@@ -61,8 +65,8 @@ def list_remote_directory(source: DirectorySource) -> list[RemoteDirectory]:
     """
     licence = normalise_given(source.licence)
     try:
-        fs, base = connect(source.path)
-        kind = fs.get_file_info(base).type
+        fs, base = retrying(lambda: connect(source.path), source.path)
+        kind = retrying(lambda: fs.get_file_info(base), source.path).type
         found = [] if kind == pafs.FileType.File else _files(fs, base)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
@@ -100,7 +104,8 @@ def list_remote_directory(source: DirectorySource) -> list[RemoteDirectory]:
 
 def _files(fs: pafs.FileSystem, base: str) -> list[tuple[str, pafs.FileInfo]]:
     """(path below ``base``, what is known of it) of every file that is not ignored."""
-    found = fs.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
+    selector = pafs.FileSelector(base, recursive=True, allow_not_found=True)
+    found = retrying(lambda: fs.get_file_info(selector), base)
     below = [(info.path[len(base) + 1 :], info) for info in found if info.is_file]
     return [(relative, info) for relative, info in below if not is_ignored(relative)]
 
@@ -114,12 +119,15 @@ def _entry(fs: pafs.FileSystem, relative: str, info: pafs.FileInfo) -> Entry:
     path, rule = entry_path(relative.encode("utf-8", "surrogateescape"))
     if rule or path != relative:
         return unread(relative, rule or "archive-path", size=info.size)
-    return Entry(path, _reader(fs, info.path), info.size)
+    return Entry(path, _reader(fs, info.path, info.size), info.size)
 
 
-def _reader(fs: pafs.FileSystem, path: str) -> Callable[[], bytes]:
+def _reader(fs: pafs.FileSystem, path: str, size: int) -> Callable[[], bytes]:
     def read() -> bytes:
         with fs.open_input_file(path) as file:
-            return bytes(file.read())
+            data = bytes(file.read(size + 1))
+        if len(data) > size:
+            raise OSError(f"longer than the {size} bytes that it had when it was listed")
+        return data
 
     return read

@@ -15,6 +15,7 @@ from treespan.platform.retry import (
     is_passing,
     is_transient,
     retrying,
+    retrying_once,
 )
 from treespan.platform.steady_file import SteadyFile
 
@@ -93,6 +94,15 @@ def test_tries_are_bounded_and_a_network_that_stays_away_is_told() -> None:
     assert isinstance(find_user_error(caught.value), UserError)
     assert is_passing(MemoryError())
     assert not is_transient(MemoryError())
+
+
+def test_what_worked_without_an_answer_is_done() -> None:
+    lost, gone = ConnectionResetError(errno.ECONNRESET, "reset by peer"), FileNotFoundError("x")
+    retrying_once(Failing(lost, gone), lambda: True, "x")
+    with pytest.raises(FileNotFoundError):
+        retrying_once(Failing(lost, gone), lambda: False, "x")
+    with pytest.raises(FileNotFoundError):
+        retrying_once(Failing(gone), lambda: True, "x")
 
 
 def test_waits_grow_and_differ_by_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.curate.config import KnownCorpus
+from treespan.jobs.ingest.config import IngestConfig, MetadataTable
 from treespan.platform.config import build
 from treespan.platform.errors import UserError
 from treespan.platform.store import Store
@@ -24,6 +25,8 @@ def test_secrets_are_refused_and_never_repeated(uri: str) -> None:
         lambda: Store(uri),
         lambda: build(IngestConfig, {"sources": [{"kind": "archive", "path": uri}]}, where="r"),
         lambda: build(IngestConfig, {"sources": [{"kind": "nosuch", "path": uri}]}, where="r"),
+        lambda: build(MetadataTable, {"path": uri}, where="r"),
+        lambda: build(KnownCorpus, {"store": uri, "run": "before"}, where="r"),
     ):
         with pytest.raises(UserError) as error:
             give()

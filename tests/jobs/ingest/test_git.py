@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.objects import Blob, Tree
+from dulwich.repo import Repo
 
 from treespan.jobs.ingest.config import IngestConfig
+from treespan.jobs.ingest.git import find_repositories
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.errors import UserError
 
@@ -98,6 +101,53 @@ def test_a_damaged_repository_among_many_is_told(
     assert {row["repo"] for row in rows} == {"tool"}
     told = [row for row in decisions if row["repo"] == "broken"]
     assert [(row["rule"], row["path"]) for row in told] == [("repository-error", "")]
+
+
+def test_a_damaged_repository_by_itself_is_told(
+    repository: Path, git: Git, ingest: Callable[..., Any]
+) -> None:
+    commit = git("rev-parse", "HEAD", cwd=repository)
+    loose = repository / ".git" / "objects" / commit[:2] / commit[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(b"damaged")
+    rows, decisions = ingest({"kind": "git", "path": str(repository)})
+    assert rows == []
+    assert [(row["repo"], row["rule"]) for row in decisions] == [("tool", "repository-error")]
+
+
+def test_paths_that_lead_outside_are_told(tmp_path: Path, ingest: Callable[..., Any]) -> None:
+    """No git writes such trees."""
+    with Repo.init(str(tmp_path)) as repo:
+        blob = Blob.from_string(b"x = 1\n")
+        tree = Tree()
+        names = (b"../../evil.py", b"/etc/passwd.py", b"a//b.py", b"./c.py", b"good.py")
+        for name in names:
+            tree.add(name, 0o100644, blob.id)
+        up = Tree()
+        up.add(b"..", 0o40000, tree.id)
+        up.add(b"ok", 0o40000, tree.id)
+        for made in (blob, tree, up):
+            repo.object_store.add_object(made)
+        repo.get_worktree().commit(b"x", committer=b"a <a@b.c>", author=b"a <a@b.c>", tree=up.id)
+    rows, decisions = ingest({"kind": "git", "path": str(tmp_path)})
+    assert [row["path"] for row in rows] == ["ok/good.py"]
+    assert {row["rule"] for row in decisions} == {"archive-path"}
+    assert len(decisions) == 9
+
+
+def test_folders_may_lie_at_any_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.git").mkdir()
+    (tmp_path / "c" / "d.git").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    for _ in range(4200):  # longer than any path may be
+        os.mkdir("d")
+        os.chdir("d")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_repositories(tmp_path)]
+    for _ in range(4200):
+        os.chdir("..")
+        os.rmdir("d")
+    assert found == ["b.git", "c/d.git"]
 
 
 def test_wrong_repositories_say_what_and_how(repository: Path, tmp_path: Path) -> None:

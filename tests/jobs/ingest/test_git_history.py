@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from treespan.jobs.ingest.config import GitSource, IngestConfig
 from treespan.jobs.ingest.git_history import identity, read_mailmap
-from treespan.jobs.ingest.git_objects import ObjectSizes
+from treespan.jobs.ingest.git_objects import Extent, ObjectSizes
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.config import build
 from treespan.platform.errors import UserError
@@ -257,6 +257,19 @@ def test_a_small_file_on_a_huge_base_is_not_read(tmp_path: Path, git: Git, inges
     ]
 
 
+def test_a_delta_may_be_larger_than_what_it_makes(tmp_path: Path, git: Git) -> None:
+    git("init", "-q", cwd=tmp_path)
+    base, small = Blob.from_string(b"x = 22\n"), Blob.from_string(b"x = 1\n")
+    delta = bytes([7, 6]) + b"".join(bytes([1, byte]) for byte in b"x = 1\n")
+    path = tmp_path / ".git" / "objects" / "pack" / "made.pack"
+    with open(path, "wb") as file:
+        write_pack_objects(file, [base], object_format=DiskObjectStore(str(tmp_path)).object_format)
+    add_delta(path, base.id, delta)
+    git("index-pack", str(path), cwd=tmp_path)
+    with Repo(str(tmp_path)) as repo, ObjectSizes(repo.object_store) as sizes:
+        assert sizes.extent(small.id) == Extent(size=6, largest=len(delta))
+
+
 def add_delta(path: Path, base: ObjectID, delta: bytes) -> None:
     """Append a delta against ``base`` to a pack of one object."""
     data = path.read_bytes()[:-20]
@@ -264,6 +277,28 @@ def add_delta(path: Path, base: ObjectID, delta: bytes) -> None:
     assert len(delta) < 16
     data = data[:8] + (2).to_bytes(4, "big") + data[12:] + entry
     path.write_bytes(data + hashlib.sha1(data).digest())
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [b"blob 12\0" + bytes(100 << 20), b"blob 12\0short", bytes(100 << 20), b"blob 99999999\0x = 1"],
+)
+def test_a_loose_object_is_inflated_no_further_than_it_says(
+    history: Path, ingest: Ingest, git: Git, stored: bytes
+) -> None:
+    sha = git("rev-parse", "HEAD:a.py", cwd=history)
+    loose = history / ".git" / "objects" / sha[:2] / sha[2:]
+    loose.unlink()
+    loose.write_bytes(zlib.compress(stored))
+    tracemalloc.start()
+    rows, decisions = ingest({"kind": "git", "path": str(history)})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [row["path"] for row in rows] == ["side.py"]
+    assert [(row["path"], row["rule"] in ("unreadable", "oversize")) for row in decisions] == [
+        ("a.py", True)
+    ]
+    assert peak < 20 << 20
 
 
 def test_a_missing_object_is_one_row(history: Path, ingest: Ingest, git: Git) -> None:

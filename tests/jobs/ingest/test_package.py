@@ -18,7 +18,11 @@ import pytest
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.ingest.package import CLIENTS
 from treespan.jobs.ingest.package_debian import as_sources
-from treespan.jobs.ingest.package_licence import files_licences, licence_of_synopsis
+from treespan.jobs.ingest.package_licence import (
+    MAX_GLOBS,
+    files_licences,
+    licence_of_synopsis,
+)
 from treespan.jobs.ingest.read import read_repository
 from treespan.jobs.ingest.step import fingerprint, list_repositories
 from treespan.platform.errors import UserError
@@ -92,6 +96,16 @@ def test_wheels_are_fetched_once_and_stay_what_they_were(
     (newer,) = list_repositories(config("pypi:tool", refresh="2026-11"), store)
     assert newer.commit == "2.0"
     assert fingerprint(config("pypi:tool", refresh="2026-11"), store) != before
+
+
+def test_a_lost_file_is_fetched_again(index: Path, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    wheel(index, "tool", "1.0")
+    (before,) = list_repositories(config("pypi:tool"), store)
+    (file,) = store.list_files("packages/files")
+    store.delete_file(file)
+    assert list_repositories(config("pypi:tool"), store) == [before]
+    assert store.list_files("packages/files") == [file]
 
 
 def test_no_code_of_a_package_is_executed(index: Path, tmp_path: Path) -> None:
@@ -353,6 +367,35 @@ def test_only_the_format_with_paragraphs_is_read_by_file() -> None:
     (_, odd, _) = files_licences(COPYRIGHT)
     assert odd.files.fullmatch("src/old/deep/er.c")
     assert not odd.files.fullmatch("src/oldest.c")
+
+
+def named(globs: str) -> str:
+    return f"Format: copyright-format/1.0\n\nFiles: {globs}\nLicense: Expat\n"
+
+
+@pytest.mark.parametrize(
+    ("glob", "matched", "others"),
+    [
+        ("*", ["", "a", "a/b"], []),
+        ("a*", ["a", "ab/a"], ["", "ba"]),
+        ("*a", ["a", "ba/a"], ["", "ab"]),
+        ("a**b", ["ab", "aab", "acb"], ["a", "aba"]),
+        ("*ab*ab", ["abab", "ababab", "xabxab"], ["ab", "aba", "xab"]),
+        ("?*.c", ["a.c", "a/b.c"], [".c", "a.cc"]),
+        ("./a.?", ["a.c"], ["a.", "abc"]),
+        (r"\*\?", ["*?"], ["ab"]),
+        ("*a" * 100 + "*b", ["a" * 100 + "b"], ["a" * 4000]),
+    ],
+)
+def test_globs_take_time_in_proportion(glob: str, matched: list[str], others: list[str]) -> None:
+    (licence,) = files_licences(named(glob))
+    assert all(licence.files.fullmatch(path) for path in matched)
+    assert not any(licence.files.fullmatch(path) for path in others)
+
+
+def test_too_many_globs_are_not_compiled() -> None:
+    assert files_licences(named("a " * MAX_GLOBS))
+    assert files_licences(named("a " * (MAX_GLOBS + 1))) == []
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt is not installed")
