@@ -52,7 +52,12 @@ def show(results: Sequence[Result], console: Console) -> None:
                 ("not mapped", "worker_own_mb"),
             )
         )
-        console.print(f"{result['size']} to {first['size']}: {grown}", highlight=False)
+        # What a worker's start costs is in both, so the difference is without it.
+        apart = (result["mb"] - first["mb"]) / (result["worker_cpu_s"] - first["worker_cpu_s"])
+        console.print(
+            f"{result['size']} to {first['size']}: {grown}; {apart:.2f} further MB per further CPU s",
+            highlight=False,
+        )
 
 
 def save(results: Sequence[Result], out: Path) -> None:
