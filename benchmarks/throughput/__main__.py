@@ -1,7 +1,7 @@
 """How fast a corpus is curated, and how time and memory grow with it.
 
     python -m benchmarks.throughput [--sizes 1,3,10] [--base-mb 40] [--recipe RECIPE]
-        [--benchmarks FOLDER] [--out FOLDER]
+        [--store FOLDER] [--benchmarks FOLDER] [--out FOLDER]
 
 Runs ingest, curate and, with a folder of benchmarks, decontaminate on a local Ray of two CPUs, per
 size in a process of its own. The corpus of size n is n variants of one base of real code (see
@@ -31,6 +31,7 @@ from rich.console import Console
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.ingest.config import IngestConfig, PythonEnvironmentSource
 from treespan.jobs.recipe import load_recipe
+from treespan.platform.store import Store
 
 PARTITION_BYTES = 5_000_000
 REPO_BYTES = 8_000_000
@@ -73,6 +74,7 @@ def parse_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", default="1,3,10", help="copies of the base, with commas")
     parser.add_argument("--base-mb", type=float, default=40.0, help="MB of the base")
     parser.add_argument("--recipe", help="take sources and rules of this recipe")
+    parser.add_argument("--store", default="out", help="where packages of the recipe are kept")
     parser.add_argument("--benchmarks", help="folder of benchmarks to decontaminate against")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks"), help="for the results")
     return parser.parse_args(given)
@@ -93,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> None:
     sizes = sorted({int(size) for size in arguments.sizes.split(",")})
     console = Console()
     with tempfile.TemporaryDirectory(prefix="treespan-bench-") as work:
-        base = read_base(reading, int(arguments.base_mb * 1e6))
+        base = read_base(reading, int(arguments.base_mb * 1e6), Store(arguments.store))
         of_language: Counter[str] = Counter()
         for file in base:
             of_language[file.language] += len(file.text.encode())

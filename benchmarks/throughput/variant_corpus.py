@@ -18,6 +18,7 @@ from treespan.jobs.ingest.read import read_repository
 from treespan.jobs.ingest.step import list_repositories
 from treespan.platform.draws import hash64
 from treespan.platform.language import detect_language, language_kind
+from treespan.platform.store import Store
 
 RENAMED = 3
 """One word in so many is renamed."""
@@ -52,13 +53,15 @@ class BaseFile:
     text: str
 
 
-def read_base(config: IngestConfig, max_bytes: int) -> list[BaseFile]:
+def read_base(config: IngestConfig, max_bytes: int, store: Store) -> list[BaseFile]:
     """Programs from the sources of ``config``, at most ``max_bytes``, drawn by their names.
+
+    Packages are fetched into ``store``, or found there.
 
     Only programming languages: text that curation drops at its first rule would flatter the rate.
     """
     found = []
-    for repository in list_repositories(config):
+    for repository in list_repositories(config, store):
         for row in read_repository(repository, config, []):
             language = detect_language(row["path"], row["content"].encode())
             if language_kind(language) == "programming":
@@ -99,7 +102,7 @@ def write_copy(base: list[BaseFile], copy: int, folder: Path) -> int:
     licences: dict[str, Counter[str]] = {}
     total = 0
     for file in base:
-        repo = f"{file.repo}-v{copy}"
+        repo = f"{file.repo.replace('/', '_')}-v{copy}"
         licences.setdefault(repo, Counter())[file.licence] += 1
         target = folder / repo / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
