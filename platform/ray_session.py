@@ -13,6 +13,10 @@ from pydantic import Field
 from treespan.platform.config import Config
 from treespan.platform.errors import UserError
 
+IDLE_WORKER_S = 60.0
+"""A worker of a local cluster ends when it has been idle for so long. Ray's own second is shorter than
+the time between two stages, and every new worker spends two seconds of processor time on imports."""
+
 
 class RayConfig(Config):
     """Where the work runs. Nothing here changes any output."""
@@ -81,6 +85,9 @@ def _start_local(config: RayConfig) -> None:
 
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ["OMP_NUM_THREADS"] = str(config.threads_per_worker)
+    os.environ.setdefault(
+        "RAY_idle_worker_killing_time_threshold_ms", str(round(IDLE_WORKER_S * 1000))
+    )
     ray.init(
         # Without this Ray would join any cluster that it finds on the machine.
         address="local",
