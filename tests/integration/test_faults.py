@@ -64,16 +64,16 @@ def test_killed_workers_and_workers_out_of_memory(
     fired = tmp_path / "fired"
     fired.mkdir()
     planned = {
-        "/work/read/files/part-00003": "kill",
-        "/work/read/ledger/part-00001": "memory",
+        "work/read/files/part-00003": "kill",
+        "work/read/ledger/part-00001": "memory",
         "/ingest-.*/files/part-00000": "kill",
-        "/work/meetings/": "kill",
-        "/work/links/": "kill",
-        "/work/similar/": "kill",
-        "/work/decide-0/decided/": "memory",
+        "work/meetings/": "kill",
+        "work/links/": "kill",
+        "work/similar/": "kill",
+        "work/decide-0/decided/": "memory",
         "/curate-.*/files/part-00000": "kill",
         "/curate-.*/index/part-00001": "memory",
-        "/work/hits/part-00001": "kill",
+        "work/hits/part-00001": "kill",
     }
     store = faults.DoomedStore(str(tmp_path / "store"), planned, str(fired), 0)
     assert digests_on(store, recipe) == quiet
@@ -86,10 +86,10 @@ def test_a_driver_that_is_killed_in_every_phase(
     store = Store(str(tmp_path / "store"))
     address = ray.get_runtime_context().gcs_address
     for dies_at in (
-        "/work/read/files/part-00003",
+        "work/read/files/part-00003",
         "/ingest-.*/files/part-00001",
-        "/work/keys/part-00001",
-        "/work/similar/",
+        "work/keys/part-00001",
+        "work/similar/",
         "/curate-.*/index/part-00001",
     ):
         command = [sys.executable, FAULTS_FILE, recipe, store.uri, dies_at]
