@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as FastTokenizer
 
@@ -72,15 +74,17 @@ class Tokenizer:
         """The text of ``ids``, special tokens spelled out; broken UTF-8 becomes U+FFFD."""
         return str(self._fast.decode(list(ids), skip_special_tokens=False))
 
-    def token_bytes(self) -> list[int]:
-        """The number of bytes that each id stands for: [vocab_size]; 0 for special tokens."""
+    @cached_property
+    def token_bytes(self) -> NDArray[np.int64]:
+        """The number of bytes that each id stands for: int64 [vocab_size]; 0 for special tokens."""
         special = set(self._fast.get_added_tokens_decoder())
         pieces = (self._fast.id_to_token(index) for index in range(self.vocab_size))
         # A byte-level piece has one character per byte.
-        return [
+        lengths = [
             0 if index in special or piece is None else len(piece)
             for index, piece in enumerate(pieces)
         ]
+        return np.array(lengths, np.int64)
 
 
 def train(texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str]) -> Tokenizer:

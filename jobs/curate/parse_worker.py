@@ -17,9 +17,10 @@ import struct
 import sys
 from typing import BinaryIO
 
-from tree_sitter import Parser, Tree
+from tree_sitter import Parser
 
 from treespan.model.grammars import load_named_grammar
+from treespan.model.syntax_errors import error_bytes
 
 REQUEST = struct.Struct("<III")
 REPLY = struct.Struct("<Q")
@@ -43,28 +44,10 @@ def main() -> None:
             parsers[name] = Parser(load_named_grammar(name))
         # Not handled, SIGPROF ends the process.
         signal.setitimer(signal.ITIMER_PROF, budget_ms / 1000)
-        errors = error_bytes(parsers[name].parse(text))
+        errors = error_bytes(parsers[name].parse(text).root_node)
         signal.setitimer(signal.ITIMER_PROF, 0)
         sink.write(REPLY.pack(errors))
         sink.flush()
-
-
-def error_bytes(tree: Tree) -> int:
-    """Bytes inside the outermost ERROR nodes; a missing token, which has no bytes, counts as one.
-
-    Only branches that hold an error are entered, so a file without errors costs nothing.
-    """
-    total = 0
-    pending = [tree.root_node]
-    while pending:
-        node = pending.pop()
-        if node.is_error:
-            total += max(1, node.end_byte - node.start_byte)
-        elif node.is_missing:
-            total += 1
-        elif node.has_error:
-            pending += node.children
-    return total
 
 
 def _limit() -> None:

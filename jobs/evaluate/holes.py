@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from random import Random
 
-from treespan.model import objectives
 from treespan.model.fim_format import FimRenderer, crop_context
-from treespan.model.grammars import has_grammar, load_parser
-from treespan.model.objectives import Objective, Span
+from treespan.model.objectives import Objective
+from treespan.model.span_source import Parsers, Span, SpanSource
+from treespan.model.spans import fim_span
+from treespan.model.structured_spans import sfim_span
 from treespan.platform.draws import generator
 
 _DRAWS = 8
@@ -58,8 +60,9 @@ def holes_of(
     if len(header) > context_tokens // 4:
         header = []
     yield _beginning(file, renderer, header, context_tokens)
+    source = SpanSource(data, file.language, Parsers())
     for objective in ("fim", "sfim"):
-        span = _draw(file, data, objective, seed, max_middle_bytes)
+        span = _draw(file.file_id, source, objective, seed, max_middle_bytes)
         if span is None:
             continue
         parts = (data[: span.start], data[span.start : span.end], data[span.end :])
@@ -108,28 +111,21 @@ def _beginning(
 
 
 def _draw(
-    file: HeldoutFile, data: bytes, objective: Objective, seed: int, max_middle_bytes: int
+    file_id: str, source: SpanSource, objective: Objective, seed: int, max_middle_bytes: int
 ) -> Span | None:
-    rng = generator(seed, "hole", objective, file.file_id)
-    nodes = None
-    if objective == "sfim":
-        if not has_grammar(file.language):
-            return None
-        nodes = objectives.maskable_nodes(data, load_parser(file.language))
+    rng = generator(seed, "hole", objective, file_id)
     for _ in range(_DRAWS):
-        if nodes is None:
-            span = _short_fim(data, rng.randrange(2**63), max_middle_bytes)
+        if objective == "fim":
+            span = _short_fim(source, rng, max_middle_bytes)
         else:
-            span = objectives.sfim_span(data, nodes, rng)
-        if span is not None and 0 < span.end - span.start <= max_middle_bytes:
+            span = sfim_span(source, 0, len(source.data), rng)
+        if span is not None and 0 < span.length <= max_middle_bytes:
             return span
     return None
 
 
-def _short_fim(data: bytes, draw: int, max_middle_bytes: int) -> Span | None:
+def _short_fim(source: SpanSource, rng: Random, max_middle_bytes: int) -> Span | None:
     """Two uniform characters within a window: over a whole file the hole would mostly be long."""
-    width = min(len(data), max_middle_bytes)
-    start = objectives.character_start(data, draw % max(1, len(data) - width + 1))
-    window = data[start : objectives.character_start(data, start + width)]
-    span = objectives.fim_span(window, generator("window", draw))
-    return None if span is None else Span(start + span.start, start + span.end)
+    width = min(len(source.data), max_middle_bytes)
+    start = source.character_start(rng.randrange(len(source.data) - width + 1))
+    return fim_span(source, start, source.character_start(start + width), rng)

@@ -19,3 +19,6 @@ class PackConfig(Config):
     """How often the corpus is packed; each epoch draws objectives and spans anew."""
     objectives: ObjectiveMix = ObjectiveMix()
     """What is learnt from the pieces."""
+    max_parse_bytes: int = Field(default=1_000_000, ge=0)
+    """Larger files have no structured holes: they fall back to ``fim``. That of curation's check of
+    syntax, which tries how long parsing takes; nobody has tried it with larger files."""

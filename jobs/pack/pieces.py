@@ -1,4 +1,4 @@
-"""A file too long for a row, cut at line ends into pieces that fit: a pure function.
+"""A file too long for a row, cut into pieces that fill rows: pure functions.
 
 A file that fits is one piece and is never cut. Objectives are applied to each piece for itself, so
 no token of a long file is lost and no hole is ever cut by the end of a row.
@@ -6,46 +6,76 @@ no token of a long file is lost and no hole is ever cut by the end of a row.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from itertools import accumulate
 
-SEAM_TOKENS = 6
-"""Room kept for what encoding prefix, middle and suffix apart costs over encoding the whole: a cut
-breaks a token at either seam, into two or three. A piece that needs more falls back to plain
-next-token prediction, and is counted."""
+import numpy as np
+from numpy.typing import NDArray
+
+from treespan.model.tokenizer import Tokenizer
+
+LINE_TOLERANCE = 128
+"""A piece ends at a line start if that leaves at most this part of a row empty (ours): 64 tokens, or
+some six lines, of 8,192; in short rows whole lines would cost more padding than they are worth."""
 
 
-def cut_pieces(
-    offsets: Sequence[tuple[int, int]], line_starts: Sequence[int], length: int, budget: int
-) -> list[tuple[int, int]]:
-    """Character ranges that cover [0, length), each of at most ``budget`` tokens.
+class LongText:
+    """A text with the places where its tokens end, to cut pieces of a number of tokens from."""
 
-    ``offsets`` are the character ranges of the text's tokens; ``line_starts`` the characters at
-    which lines start, beginning with 0. Cuts fall on line starts, and within a line only if the
-    line alone is over the budget.
+    def __init__(self, text: str, data: bytes, tokenizer: Tokenizer, seq_len: int) -> None:
+        """``data`` is ``text`` in UTF-8; ``seq_len`` the tokens of a row."""
+        self._data = data
+        self._tokenizer = tokenizer
+        self._tolerance = seq_len // LINE_TOLERANCE
+        self._ends = token_ends(text, data, tokenizer)
+
+    def fit(self, start: int, room: int) -> tuple[int, list[int]]:
+        """The end of the longest run of bytes from ``start`` that takes at most ``room`` tokens, and
+        its tokens; ended at a line start where that wastes few of them."""
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        count, end, ids = room, start, list[int]()
+        while count > 0:
+            last = min(first + count, len(self._ends)) - 1
+            end = max(start, self._character_start(int(self._ends[last])))
+            ids = self._encode(start, end)
+            # What is encoded apart from what stands around it may take some tokens more.
+            if len(ids) <= room:
+                break
+            count -= len(ids) - room
+        else:
+            return start, []
+        line = self._data.rfind(b"\n", start, end) + 1
+        if end == len(self._data) or not start < line < end:
+            return end, ids
+        if self._tokens_between(line, end) <= self._tolerance:
+            shorter = self._encode(start, line)
+            if len(shorter) <= room:
+                return line, shorter
+        return end, ids
+
+    def _tokens_between(self, start: int, end: int) -> int:
+        first, last = np.searchsorted(self._ends, (start, end), side="right")
+        return int(last - first)
+
+    def _encode(self, start: int, end: int) -> list[int]:
+        return self._tokenizer.encode(self._data[start:end].decode())
+
+    def _character_start(self, offset: int) -> int:
+        while 0 < offset < len(self._data) and self._data[offset] & 0xC0 == 0x80:
+            offset -= 1
+        return offset
+
+
+def token_ends(text: str, data: bytes, tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Where the tokens of ``text`` end, in bytes of ``data`` (its UTF-8): int64 [tokens], ascending.
+
+    Several tokens of one character may end at different bytes of it, or all at its end.
     """
-    if len(offsets) <= budget:
-        return [(0, length)]
-    token_starts = [start for start, _ in offsets]
-    pieces: list[tuple[int, int]] = []
-    start, first = 0, 0
-    while len(offsets) - first > budget:
-        limit = token_starts[first + budget]
-        line = line_starts[bisect_right(line_starts, limit) - 1]
-        # Several tokens may share a character; a cut there would give the piece no text.
-        cut = line if line > start else max(limit, start + 1)
-        pieces.append((start, cut))
-        start = cut
-        first = max(first + 1, bisect_right(token_starts, cut - 1))
-    if start < length:
-        pieces.append((start, length))
-    return pieces
-
-
-def line_starts_of(text: str) -> list[int]:
-    """The characters at which the lines of ``text`` start."""
-    starts, at = [0], text.find("\n")
-    while at >= 0 and at + 1 < len(text):
-        starts.append(at + 1)
-        at = text.find("\n", at + 1)
-    return starts
+    ids = np.array(tokenizer.encode(text), np.int64)
+    ends = np.cumsum(tokenizer.token_bytes[ids])
+    if len(ends) and ends[-1] == len(data):
+        return ends
+    # The tokens do not spell the text byte for byte: the tokenizer normalises it.
+    _, offsets = tokenizer.encode_with_offsets(text)
+    byte_of = [0, *accumulate(len(character.encode()) for character in text)]
+    found = np.array([byte_of[end] for _, end in offsets], np.int64)
+    return np.maximum.accumulate(found) if len(found) else found

@@ -2,7 +2,9 @@
 
 The segments of a document that fit one row together stay together and see each other; a document
 longer than a row goes on in the next in order. These chunks are then fitted into rows, the longest
-first, each into the row where it leaves the least room (best-fit decreasing).
+first, each into the row where it leaves the least room (best-fit decreasing). Where that leaves too
+much padding, the chunks of rows with a gap are halved between files and all is fitted again: groups
+of files are about as long as a row, and few are short enough to fill gaps.
 """
 
 from __future__ import annotations
@@ -10,11 +12,16 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from functools import cached_property
 
 from treespan.jobs.pack.segments import Segment
+
+MAX_PADDING = 0.005
+"""Share of a row, and of all rows, that may be padding before chunks are halved (ours): half of the
+one percent that is promised, since each part is packed for itself."""
+
+MAX_ROUNDS = 6
+"""Of halving (ours): 64 files to a row are single by then, and the last rounds gain little."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,11 @@ class Chunk:
     """Consecutive segments of one document that share attention; at most a row long."""
 
     segments: Sequence[Segment]
-    length: int
+
+    @cached_property
+    def length(self) -> int:
+        """Tokens of all segments."""
+        return sum(len(segment.tokens) for segment in self.segments)
 
 
 def chunks_of(segments: Iterable[Segment], seq_len: int) -> Iterator[Chunk]:
@@ -32,19 +43,39 @@ def chunks_of(segments: Iterable[Segment], seq_len: int) -> Iterator[Chunk]:
     for segment in segments:
         tokens = len(segment.tokens)
         if current and length + tokens > seq_len:
-            yield Chunk(current, length)
+            yield Chunk(current)
             current, length = [], 0
         current.append(segment)
         length += tokens
     if current:
-        yield Chunk(current, length)
+        yield Chunk(current)
+
+
+def rows_of(chunks: Sequence[Chunk], seq_len: int) -> list[list[Chunk]]:
+    """All ``chunks``, some of them halved, in rows of at most ``seq_len`` tokens.
+
+    Rows come in the order in which they were opened, the chunks of a row in their own order.
+    """
+    pieces = list(chunks)
+    tokens = sum(chunk.length for chunk in pieces)
+    rows = best_fit([chunk.length for chunk in pieces], seq_len)
+    for _ in range(MAX_ROUNDS):
+        if len(rows) * seq_len - tokens <= MAX_PADDING * tokens:
+            break
+        loose = _with_gaps(pieces, rows, seq_len)
+        if not loose:
+            break
+        pieces = [
+            part for index, chunk in enumerate(pieces) for part in _parts(chunk, index in loose)
+        ]
+        rows = best_fit([chunk.length for chunk in pieces], seq_len)
+    return [[pieces[index] for index in sorted(row)] for row in rows]
 
 
 def best_fit(lengths: Sequence[int], seq_len: int) -> list[list[int]]:
-    """Indices of ``lengths`` grouped into rows of at most ``seq_len``.
+    """Indices of ``lengths`` grouped into rows of at most ``seq_len``, in the order of opening.
 
-    Rows come in the order in which they were opened. O(n log n): rows are kept sorted by the room
-    that they have left.
+    O(n log n): rows are kept sorted by the room that they have left.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     rows: list[list[int]] = []
@@ -65,38 +96,19 @@ def best_fit(lengths: Sequence[int], seq_len: int) -> list[list[int]]:
     return rows
 
 
-def lay_out(chunks: Sequence[Chunk], seq_len: int, pad: int) -> dict[str, Any]:
-    """One row of the ``shards`` schema from the chunks that share it."""
-    tokens = np.full(seq_len, pad, np.int32)
-    loss_mask = np.zeros(seq_len, np.uint8)
-    segments: list[dict[str, Any]] = []
-    at = 0
-    for chunk in chunks:
-        loss_mask[at : at + chunk.length] = 1
-        # Nothing stands before a document's first token, so nothing can predict it.
-        loss_mask[at] = 0
-        for segment in chunk.segments:
-            tokens[at : at + len(segment.tokens)] = segment.tokens
-            masked = segment.middle_start >= 0
-            segments.append(
-                {
-                    "file_id": segment.file.file_id,
-                    "start": at,
-                    "length": len(segment.tokens),
-                    "middle_start": at + segment.middle_start if masked else -1,
-                    "middle_length": segment.middle_length,
-                    "objective": segment.objective,
-                    "order": segment.order or "",
-                    "node_type": segment.node_type,
-                    "fallback": segment.fallback,
-                    "language": segment.file.language,
-                    "strategy": segment.file.strategy,
-                }
-            )
-            at += len(segment.tokens)
+def _with_gaps(chunks: Sequence[Chunk], rows: Sequence[Sequence[int]], seq_len: int) -> set[int]:
+    """The chunks of several segments that lie in rows with a gap."""
     return {
-        "tokens": tokens,
-        "document_lengths": [chunk.length for chunk in chunks],
-        "loss_mask": loss_mask,
-        "segments": segments,
+        index
+        for row in rows
+        if seq_len - sum(chunks[index].length for index in row) > MAX_PADDING * seq_len
+        for index in row
+        if len(chunks[index].segments) > 1
     }
+
+
+def _parts(chunk: Chunk, is_loose: bool) -> list[Chunk]:
+    if not is_loose:
+        return [chunk]
+    middle = len(chunk.segments) // 2
+    return [Chunk(chunk.segments[:middle]), Chunk(chunk.segments[middle:])]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from tree_sitter import Parser
 
 from treespan.jobs.pack.config import PackConfig
-from treespan.jobs.pack.pieces import SEAM_TOKENS, cut_pieces, line_starts_of
-from treespan.model import fim_format, objectives
+from treespan.jobs.pack.pieces import LongText
 from treespan.model.fim_format import FimRenderer, Order
-from treespan.model.grammars import has_grammar, load_parser
-from treespan.model.objectives import Nodes, Objective, Span
-from treespan.platform.draws import generator
+from treespan.model.objectives import Objective, ObjectiveMix
+from treespan.model.span_source import Parsers, Span, SpanSource
+from treespan.platform.draws import generator, uniform
 
-_SENTINELS = 5
-"""Special tokens of a masked segment: bos, prefix, suffix, middle, eos."""
-_CERTAIN_FIT = 2
-"""Code has more bytes to a token than this; used only to skip a needless encoding."""
+SEAM_TOKENS = 4
+"""Left free where a hole is chosen in a piece of a long file: encoding prefix, middle and suffix
+apart costs about this over encoding the whole. The suffix then takes what room there is."""
+
+_MOST_LIKELY_FITS = 3
+"""Code has more bytes to a token than this, so a shorter text is first tried as one that fits."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class FileText:
     language: str
     text: str
     strategy: str
+    copy: int = 0
+    """Of a file that is read several times per epoch, which time this is."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ class Segment:
 
     file: FileText
     tokens: NDArray[np.int32]  # [length]; sentinels included
-    middle_start: int  # -1 where there is no middle
-    middle_length: int
-    objective: Objective
-    order: Order | None
-    node_type: str
-    fallback: str
     text_bytes: int
+    objective: Objective
+    order: Order | None = None
+    span: Span | None = None  # in bytes of the file
+    middle_start: int = -1  # in tokens of the segment
+    middle_length: int = 0
+    fallback: str = ""
 
 
 class SegmentBuilder:
@@ -56,126 +58,168 @@ class SegmentBuilder:
         self._config = config
         self._renderer = renderer
         self._epoch = epoch
-        self._parsers: dict[str, Parser] = {}
-
-    @property
-    def seq_len(self) -> int:
-        """Tokens of a row."""
-        return self._config.seq_len
-
-    @property
-    def pad(self) -> int:
-        """The id that fills a row."""
-        return self._renderer.pad
+        self._parsers = Parsers()
+        self.seq_len = config.seq_len
+        self.pad = renderer.pad
+        self.node_lengths = np.zeros(64, np.int64)
+        """Nodes that holes could be cut by in the files so far, by log2 of their bytes: [64]."""
 
     def build(self, file: FileText) -> list[Segment]:
         """The segments of ``file``, in order; each fits a row."""
-        header = self._renderer.header_ids(file.path, file.language)
-        budget = self._config.seq_len - len(header) - _SENTINELS - SEAM_TOKENS
-        if budget < self._config.seq_len // 4:
-            # A path so long that its header would crowd out the code.
-            header = []
-            budget = self._config.seq_len - _SENTINELS - SEAM_TOKENS
         data = file.text.encode()
-        nodes: Nodes | None = None
+        source = SpanSource(
+            data, file.language, self._parsers, max_parse_bytes=self._config.max_parse_bytes
+        )
+        layout = _Layout(file, data, self._renderer, self.seq_len)
         segments: list[Segment] = []
-        for start, end, ids in self._pieces(file.text, data, budget):
-            rng = generator(self._config.seed, "objective", self._epoch, file.file_id, start)
-            drawn = self._config.objectives.draw(rng.random())
-            order: Order = "spm" if rng.random() < self._config.objectives.spm else "psm"
-            span, fallback = None, ""
-            if drawn == "sfim":
-                nodes = self._nodes(file, data) if nodes is None else nodes
-                span = objectives.sfim_span(
-                    data[start:end],
-                    nodes.within(start, end),
-                    rng,
-                    self._config.objectives.node_weight,
-                    ends_a_line=end == len(data),
-                )
-                if span is None:
-                    known = has_grammar(file.language)
-                    drawn, fallback = "fim", "no-node" if known else "no-grammar"
-            if drawn == "fim" and span is None:
-                span = objectives.fim_span(data[start:end], rng)
-                fallback = fallback if span else "too-short"
-            segments.append(
-                self._segment(file, data, start, end, ids, drawn, order, span, fallback, header)
-            )
+        at = 0
+        while at < len(data) or not segments:
+            key = (self._config.seed, self._epoch, file.file_id, file.copy, at)
+            draw = _Draw(self._config.objectives, self._renderer.format.orders, source, key)
+            segment = _next_segment(layout, draw, at)
+            segments.append(segment)
+            at += segment.text_bytes
+        if source.has_nodes:
+            buckets = np.log2(source.nodes.lengths).astype(np.int64)
+            self.node_lengths += np.bincount(buckets, minlength=64)
         return segments
 
-    def _pieces(
-        self, text: str, data: bytes, budget: int
-    ) -> list[tuple[int, int, list[int] | None]]:
-        """Byte ranges of the pieces and, where they are at hand, their tokens."""
-        if len(data) <= _CERTAIN_FIT * budget:
-            ids = self._renderer.tokenizer.encode(text)
-            if len(ids) <= budget:
-                return [(0, len(data), ids)]
-        ids, offsets = self._renderer.tokenizer.encode_with_offsets(text)
-        if len(ids) <= budget:
-            return [(0, len(data), ids)]
-        characters = cut_pieces(offsets, line_starts_of(text), len(text), budget)
-        pieces: list[tuple[int, int, list[int] | None]] = []
-        at = 0
-        for start, end in characters:
-            size = len(text[start:end].encode())
-            pieces.append((at, at + size, None))
-            at += size
-        return pieces
 
-    def _nodes(self, file: FileText, data: bytes) -> Nodes:
-        if not has_grammar(file.language):
-            return Nodes.none()
-        if file.language not in self._parsers:
-            self._parsers[file.language] = load_parser(file.language)
-        return objectives.maskable_nodes(data, self._parsers[file.language])
+@dataclass(frozen=True)
+class _Hole:
+    """What was drawn for a piece, as far as its text allows it."""
 
-    def _segment(
-        self,
-        file: FileText,
-        data: bytes,
-        start: int,
-        end: int,
-        ids: list[int] | None,
-        objective: Objective,
-        order: Order,
-        span: Span | None,
-        fallback: str,
-        header: Sequence[int],
-    ) -> Segment:
-        piece = data[start:end]
-        encode = self._renderer.tokenizer.encode
-        if span is not None:
-            parts = (piece[: span.start], piece[span.start : span.end], piece[span.end :])
-            prefix, middle, suffix = (encode(part.decode()) for part in parts)
-            masked = self._renderer.fim(prefix, middle, suffix, list(header), order)
-            if len(masked.tokens) <= self._config.seq_len:
-                kind = (objective, order, span.node_type, fallback)
-                return _as_segment(file, masked, *kind, end - start)
-            fallback = "seams-too-long"
-        whole = encode(piece.decode()) if ids is None else ids
-        plain = self._renderer.ntp(whole, list(header), complete=end == len(data))
-        return _as_segment(file, plain, "ntp", None, "", fallback, end - start)
+    objective: Objective
+    span: Span | None
+    fallback: str
 
 
-def _as_segment(
-    file: FileText,
-    sequence: fim_format.Sequence,
-    objective: Objective,
-    order: Order | None,
-    node_type: str,
-    fallback: str,
-    text_bytes: int,
-) -> Segment:
-    return Segment(
-        file=file,
-        tokens=np.array(sequence.tokens, np.int32),
-        middle_start=sequence.middle_start,
-        middle_length=sequence.middle_length,
-        objective=objective,
-        order=order,
-        node_type=node_type,
-        fallback=fallback,
-        text_bytes=text_bytes,
-    )
+@dataclass(frozen=True)
+class _Draw:
+    """The random choices for the segment that begins at one place of a file."""
+
+    mix: ObjectiveMix
+    orders: tuple[Order, ...]
+    source: SpanSource
+    key: tuple[int | str, ...]
+
+    @property
+    def objective(self) -> Objective:
+        return self.mix.draw(uniform("objective", *self.key))
+
+    @property
+    def order(self) -> Order:
+        if len(self.orders) == 1:
+            return self.orders[0]
+        return "spm" if uniform("order", *self.key) < self.mix.spm else "psm"
+
+    def hole(self, low: int, high: int) -> _Hole:
+        """The hole within bytes [low, high); what cannot be cut is cut more simply."""
+        objective, fallback = self.objective, ""
+        rng = generator("span", *self.key)
+        span = self.mix.span(objective, self.source, low, high, rng)
+        if span is None and objective not in ("ntp", "fim"):
+            fallback = self.source.lack(objective)
+            objective = "fim"
+            span = self.mix.span(objective, self.source, low, high, rng)
+        if span is None and objective == "fim":
+            return _Hole("ntp", None, "too-short")
+        return _Hole(objective, span, fallback)
+
+
+class _Layout:
+    """A file and the room that a row has for it: from bytes to tokens to segments."""
+
+    def __init__(self, file: FileText, data: bytes, renderer: FimRenderer, seq_len: int) -> None:
+        self._file = file
+        self._renderer = renderer
+        self._seq_len = seq_len
+        self.data = data
+        header = renderer.header_ids(file.path, file.language)
+        # A path so long that its header would crowd out the code is left out.
+        self._header = header if len(header) <= seq_len // 2 else []
+        self.ntp_room = seq_len - len(self._header) - renderer.ntp_overhead
+        self.fim_room = seq_len - len(self._header) - renderer.fim_overhead
+
+    @cached_property
+    def long(self) -> LongText:
+        """To cut pieces from; only for a file that does not fit a row."""
+        return LongText(self._file.text, self.data, self._renderer.tokenizer, self._seq_len)
+
+    def most_likely_fits(self, at: int) -> bool:
+        """Whether it is worth to try what is left from ``at`` as a whole."""
+        left: int = len(self.data) - at
+        return left <= _MOST_LIKELY_FITS * self.ntp_room
+
+    def encode(self, start: int, end: int) -> list[int]:
+        """The tokens of bytes [start, end)."""
+        return self._renderer.tokenizer.encode(self.data[start:end].decode())
+
+    def plain(self, start: int, end: int, tokens: list[int], fallback: str) -> Segment:
+        """Next-token prediction over bytes [start, end)."""
+        complete = end == len(self.data)
+        sequence = self._renderer.ntp(tokens, self._header, complete=complete)
+        laid_out = np.array(sequence.tokens, np.int32)
+        return Segment(self._file, laid_out, end - start, "ntp", fallback=fallback)
+
+    def masked(
+        self, start: int, hole: _Hole, order: Order, stop: int | None = None
+    ) -> Segment | None:
+        """The bytes from ``start`` to ``stop`` with a hole; None if they do not fit a row. Without
+        ``stop`` the suffix takes what room there is."""
+        span = hole.span
+        if span is None:
+            return None
+        prefix, middle = self.encode(start, span.start), self.encode(span.start, span.end)
+        room = self.fim_room - len(prefix) - len(middle)
+        if stop is None:
+            stop, suffix = self.long.fit(span.end, room)
+        else:
+            suffix = self.encode(span.end, stop)
+        if len(suffix) > room or stop <= start:
+            return None
+        sequence = self._renderer.fim(prefix, middle, suffix, self._header, order)
+        return Segment(
+            file=self._file,
+            tokens=np.array(sequence.tokens, np.int32),
+            text_bytes=stop - start,
+            objective=hole.objective,
+            order=order,
+            span=span,
+            middle_start=sequence.middle_start,
+            middle_length=sequence.middle_length,
+            fallback=hole.fallback,
+        )
+
+
+def _next_segment(layout: _Layout, draw: _Draw, at: int) -> Segment:
+    """The segment that begins at byte ``at``: all that is left, or as much as fits a row."""
+    if layout.most_likely_fits(at):
+        rest = _rest(layout, draw, at)
+        if rest is not None:
+            return rest
+    end, tokens = layout.long.fit(at, layout.ntp_room)
+    if end == len(layout.data):
+        rest = _rest(layout, draw, at)
+        return layout.plain(at, end, tokens, "") if rest is None else rest
+    if draw.objective == "ntp":
+        return layout.plain(at, end, tokens, "")
+    high, _ = layout.long.fit(at, layout.fim_room - SEAM_TOKENS)
+    hole = draw.hole(at, high)
+    masked = layout.masked(at, hole, draw.order)
+    if masked is not None:
+        return masked
+    return layout.plain(at, end, tokens, hole.fallback or "seams-too-long")
+
+
+def _rest(layout: _Layout, draw: _Draw, at: int) -> Segment | None:
+    """All that is left from ``at`` as one segment; None if it does not fit a row."""
+    end = len(layout.data)
+    hole = draw.hole(at, end)
+    masked = layout.masked(at, hole, draw.order, end)
+    if masked is not None:
+        return masked
+    tokens = layout.encode(at, end)
+    if len(tokens) > layout.ntp_room:
+        return None
+    return layout.plain(at, end, tokens, hole.fallback if hole.span is None else "seams-too-long")

@@ -9,7 +9,7 @@ from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
 from treespan.jobs.report.page import completion, page, paragraph, section, table
 from treespan.jobs.report.plots import loss_plot, score_plot
-from treespan.jobs.train.shard_reader import OBJECTIVES
+from treespan.model.objectives import OBJECTIVES
 from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
 
@@ -81,7 +81,11 @@ def _rows(inputs: Mapping[str, Output]) -> str:
 def _training(inputs: Mapping[str, Output]) -> str:
     train = inputs["train"]
     losses = train.store.read_table(f"{train.folder}/losses.arrow")
-    series = {name: losses[f"loss_{name}"].to_pylist() for name in OBJECTIVES}
+    series: dict[str, list[float | None]] = {}
+    for name in OBJECTIVES:
+        column = losses[f"loss_{name}"]
+        if column.null_count < len(column):
+            series[name] = column.to_pylist()
     counts = train.counts
     return section(
         "Training",

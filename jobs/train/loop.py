@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.row_order import RowOrder
 from treespan.jobs.train.schedule import learning_rate
-from treespan.jobs.train.shard_reader import OBJECTIVES, Batch, ShardReader, batch_of
+from treespan.jobs.train.shard_reader import Batch, ShardReader, batch_of
 from treespan.model.attention import document_ids, document_mask, document_positions
 from treespan.model.config import ModelConfig
 from treespan.model.loss import IGNORED, token_losses
+from treespan.model.objectives import OBJECTIVES
 from treespan.model.transformer import Transformer, init_weights
 from treespan.platform.errors import UserError
 

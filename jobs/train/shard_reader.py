@@ -12,10 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from treespan.model.objectives import OBJECTIVES
 from treespan.platform.store import Store
-
-OBJECTIVES = ("ntp", "fim", "sfim")
-"""Their places in a batch's ``objectives``."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.loop import Worker
 from treespan.jobs.train.row_order import RowOrder
-from treespan.jobs.train.shard_reader import OBJECTIVES, ShardReader
+from treespan.jobs.train.shard_reader import ShardReader
 from treespan.model.checkpoint import save_checkpoint
+from treespan.model.objectives import OBJECTIVES
 from treespan.platform.progress_board import watched_board
 from treespan.platform.schemas import batches
 from treespan.platform.steps import Context, Output, Result, Step
@@ -45,7 +46,7 @@ def make_step(config: TrainConfig) -> Step:
     """``checkpoint/`` (what serves) and ``losses.arrow`` (one row per step)."""
     return Step(
         name="train",
-        version=1,
+        version=2,
         params=config.decisive(),
         inputs=("tokenize", "pack"),
         cpus=config.num_workers,
@@ -220,7 +221,7 @@ def _mean_of_last(history: list[Any]) -> float:
 
 def _final_by_objective(history: list[Any]) -> dict[str, float]:
     last = history[-_LAST:]
-    found = {}
+    found: dict[str, float] = {}
     for index, name in enumerate(OBJECTIVES):
         count = sum(record.target_counts[index] for record in last)
         if count:

@@ -24,7 +24,7 @@ def test_any_text_round_trips(text: str) -> None:
     assert TOKENIZER.decode(ids) == text
     assert [ids] == TOKENIZER.encode_many([text])
     assert ids == TOKENIZER.encode_with_offsets(text)[0]
-    lengths = TOKENIZER.token_bytes()
+    lengths = TOKENIZER.token_bytes
     assert sum(lengths[i] for i in ids) == len(text.encode())
 
 

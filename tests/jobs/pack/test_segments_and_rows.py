@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treespan.jobs.pack.config import PackConfig
-from treespan.jobs.pack.rows import best_fit, chunks_of, lay_out
+from treespan.jobs.pack.layout import lay_out
+from treespan.jobs.pack.rows import MAX_PADDING, best_fit, chunks_of, rows_of
 from treespan.jobs.pack.segments import FileText, SegmentBuilder
 from treespan.model.fim_format import FimFormat, FimRenderer
 from treespan.model.objectives import ObjectiveMix
+from treespan.model.span_source import Span
 from treespan.model.tokenizer import train
 
 BODY = "def add_{0}(a, b):\n    total = a + b  # größer\n    return total * {0}\n\n\n"
@@ -31,28 +33,12 @@ def file(text: str, number: int = 0, language: str = "Python") -> FileText:
     return FileText(f"{number:032x}", f"a/m{number}.py", language, text, "path")
 
 
-def text_of(segment) -> str:  # type: ignore[no-untyped-def]
-    """The inverse: the piece's text, from the tokens of a segment alone."""
-    ids = segment.tokens.tolist()
-    if segment.objective == "ntp":
-        head, middle, rest = ids[1:], [], []
-        head = head[:-1] if head and head[-1] == RENDERER.eos else head
-        return TOKENIZER.decode(head)
-    pre, suf, mid = (TOKENIZER.id_of(t) for t in (FORMAT.prefix, FORMAT.suffix, FORMAT.middle))
-    middle = ids[segment.middle_start : segment.middle_start + segment.middle_length]
-    if segment.order == "psm":
-        head = ids[ids.index(pre) + 1 : ids.index(suf)]
-        rest = ids[ids.index(suf) + 1 : ids.index(mid)]
-    else:
-        rest = ids[ids.index(suf) + 1 : ids.index(mid)]
-        head = ids[ids.index(mid) + 1 : segment.middle_start]
-    return "".join(TOKENIZER.decode(part) for part in (head, middle, rest))
-
-
-def without_header(text: str, path: str) -> str:
-    header = TOKENIZER.decode(RENDERER.header_ids(path, "Python"))
-    assert text.startswith(header)
-    return text.removeprefix(header)
+def restored(segments) -> str:  # type: ignore[no-untyped-def]
+    """The inverse: the text of the file, from the tokens of its segments alone."""
+    return "".join(
+        RENDERER.restore(s.tokens, RENDERER.header_ids(s.file.path, s.file.language))
+        for s in segments
+    )
 
 
 @pytest.mark.parametrize("text", ["x", "x = 1\n", BODY.format(1), LONG])
@@ -61,33 +47,32 @@ def test_segments_give_back_the_file_byte_for_byte(text: str, seq_len: int) -> N
     for number in range(20):
         segments = builder(seq_len).build(file(text, number))
         assert all(len(segment.tokens) <= seq_len for segment in segments)
-        pieces = [without_header(text_of(s), s.file.path) for s in segments]
-        assert "".join(pieces) == text
+        assert restored(segments) == text
         assert sum(segment.text_bytes for segment in segments) == len(text.encode())
 
 
 @given(st.text(min_size=1), st.integers(0, 50))
 def test_any_text_survives(text: str, number: int) -> None:
     segments = builder(128).build(file(text, number))
-    assert "".join(without_header(text_of(s), s.file.path) for s in segments) == text
+    assert restored(segments) == text
     assert all(len(segment.tokens) <= 128 for segment in segments)
 
 
-def sfim_cuts(text: str, number: int, seq_len: int) -> list[int]:
-    """Where in the file the structured middles end, in characters."""
-    cuts, at = [], 0
-    for segment in builder(seq_len, ntp=0.0, fim=0.0, sfim=1.0).build(file(text, number)):
-        piece = without_header(text_of(segment), segment.file.path)
-        if segment.objective == "sfim":
-            ids = segment.tokens.tolist()
-            assert ids[segment.middle_start + segment.middle_length] == RENDERER.eos
-            suffix, middle = TOKENIZER.id_of(FORMAT.suffix), TOKENIZER.id_of(FORMAT.middle)
-            rest = ids[ids.index(suffix) + 1 : ids.index(middle)]
-            cuts.append(at + len(piece) - len(TOKENIZER.decode(rest)))
-            assert segment.node_type
-        at += len(piece)
-    assert at == len(text)
-    return cuts
+def sfim_spans(text: str, number: int, seq_len: int) -> list[Span]:
+    segments = builder(seq_len, ntp=0.0, fim=0.0, sfim=1.0).build(file(text, number))
+    assert restored(segments) == text
+    data, at = text.encode(), 0
+    for segment in segments:
+        if segment.span is not None:
+            first = segment.middle_start
+            middle = segment.tokens[first : first + segment.middle_length].tolist()
+            assert at <= segment.span.start <= segment.span.end <= at + segment.text_bytes
+            # What is encoded apart is what the model is asked for.
+            masked = data[segment.span.start : segment.span.end].decode()
+            assert middle == TOKENIZER.encode(masked)
+            assert segment.tokens[first + segment.middle_length] == RENDERER.eos
+        at += segment.text_bytes
+    return [s.span for s in segments if s.objective == "sfim" and s.span is not None]
 
 
 TABLE = "T = [" + ", ".join(f"f({i})" for i in range(200)) + "]\n"
@@ -96,10 +81,23 @@ TABLE = "T = [" + ", ".join(f"f({i})" for i in range(200)) + "]\n"
 @pytest.mark.parametrize(("text", "seq_len"), [(LONG, 256), (TABLE * 3, 256), (LONG[:-4], 128)])
 def test_structured_middles_end_at_line_ends(text: str, seq_len: int) -> None:
     """In the file, not only in the piece: a line too long for a row is cut, but is no line then."""
-    cuts = [cut for number in range(120) for cut in sfim_cuts(text, number, seq_len)]
-    assert len(cuts) > 20
-    assert all(text[cut : cut + 1] in ("", "\n") for cut in cuts)
-    assert all(cut < len(text) or not text.endswith("\n") for cut in cuts)
+    data = text.encode()
+    spans = [span for number in range(120) for span in sfim_spans(text, number, seq_len)]
+    assert len(spans) > 20
+    for span in spans:
+        assert span.node_type
+        assert data[span.end : span.end + 1] in (b"", b"\n")
+        assert span.end < len(data) or not data.endswith(b"\n")
+
+
+@pytest.mark.parametrize("seq_len", [128, 256, 1024])
+def test_the_pieces_of_a_long_file_fill_rows(seq_len: int) -> None:
+    for number in range(20):
+        *full, _ = builder(seq_len).build(file(LONG * 5, number))
+        assert len(full) > 4
+        assert all(len(segment.tokens) >= 0.96 * seq_len for segment in full)
+        wasted = sum(seq_len - len(segment.tokens) for segment in full)
+        assert wasted < 0.02 * seq_len * len(full)
 
 
 def test_a_file_that_fits_is_one_segment_and_shares_are_as_asked() -> None:
@@ -152,20 +150,49 @@ def test_rows_hold_documents_masks_and_segments() -> None:
         for chunk in chunks_of([s for f in document for s in builder(512).build(f)], 512)
     ]
     assert len(chunks) == 2
-    row = lay_out(chunks, 512, RENDERER.pad)
+    (row,) = lay_out([chunks], 512, RENDERER.pad).to_pylist()
+    tokens, loss_mask = np.array(row["tokens"]), np.array(row["loss_mask"])
     lengths = row["document_lengths"]
     assert lengths == [chunk.length for chunk in chunks]
     filled = sum(lengths)
-    assert (row["tokens"][filled:] == RENDERER.pad).all()
-    assert row["loss_mask"].sum() == filled - len(lengths)
-    assert row["loss_mask"][[0, lengths[0]]].tolist() == [0, 0]
+    assert (tokens[filled:] == RENDERER.pad).all()
+    assert loss_mask.sum() == filled - len(lengths)
+    assert loss_mask[[0, lengths[0]]].tolist() == [0, 0]
     assert sum(segment["length"] for segment in row["segments"]) == filled
     for segment in row["segments"]:
-        assert row["tokens"][segment["start"]] == RENDERER.bos
+        assert tokens[segment["start"]] == RENDERER.bos
         if segment["objective"] != "ntp":
             end = segment["middle_start"] + segment["middle_length"]
-            assert row["tokens"][end] == RENDERER.eos
-    assert np.issubdtype(row["tokens"].dtype, np.int32)
+            assert tokens[end] == RENDERER.eos
+            middle = TOKENIZER.decode(tokens[segment["middle_start"] : end].tolist())
+            assert segment["middle_bytes"] == len(middle.encode())
+
+
+def test_rows_of_a_batch_each_have_their_own() -> None:
+    files = [file(BODY.format(i), i) for i in range(40)]
+    chunks = [c for f in files for c in chunks_of(builder().build(f), 256)]
+    rows = rows_of(chunks, 256)
+    batch = lay_out(rows, 256, RENDERER.pad)
+    assert batch.num_rows == len(rows) > 3
+    for row, alone in zip(batch.to_pylist(), rows, strict=True):
+        assert [row] == lay_out([alone], 256, RENDERER.pad).to_pylist()
+        assert [s["file_id"] for s in row["segments"]] == [
+            s.file.file_id for chunk in alone for s in chunk.segments
+        ]
+
+
+def test_chunks_are_halved_where_whole_ones_leave_gaps() -> None:
+    files = [file((BODY.format(i) * (1 + i % 7))[i % 40 :], i) for i in range(400)]
+    documents = [files[at : at + 20] for at in range(0, 400, 20)]
+    built = [[s for f in document for s in builder(600).build(f)] for document in documents]
+    chunks = [chunk for segments in built for chunk in chunks_of(segments, 600)]
+    rows = rows_of(chunks, 600)
+    placed = [s for row in rows for chunk in row for s in chunk.segments]
+    assert Counter(map(id, placed)) == Counter(id(s) for segments in built for s in segments)
+    tokens = sum(len(s.tokens) for s in placed)
+    whole = best_fit([chunk.length for chunk in chunks], 600)
+    assert len(rows) < len(whole)
+    assert len(rows) * 600 - tokens < 4 * MAX_PADDING * tokens
 
 
 def test_a_long_documents_chunks_stay_in_order_and_full() -> None:
