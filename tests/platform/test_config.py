@@ -128,6 +128,7 @@ def test_the_recipe_seed_reaches_every_section_that_sets_none(tmp_path: Path) ->
         ("pack.seq_len=100000", "positions of the model"),
         ("evaluate.context_tokens=100000", "positions of the model"),
         ("tokenize.fim_format.prefix=</s>", "must differ"),
+        ("tokenize.fim_format=qwen2.5-coder", "set pack.objectives.spm to 0"),
     ],
 )
 def test_impossible_values(tmp_path: Path, override: str, said: str) -> None:
