@@ -92,6 +92,10 @@ class FimRenderer:
         """The comment lines before the code of ``path``; empty where the format has none."""
         return header(path, language) if self.format.path_comment else ""
 
+    def header_ids(self, path: str, language: str) -> list[int]:
+        """The tokens of ``header``."""
+        return self.tokenizer.encode(self.header(path, language))
+
     def ntp(self, code: list[int], header_ids: list[int], *, complete: bool = True) -> Sequence:
         """Next-token prediction over ``code``; ``complete`` says that the file ends there."""
         ending = [self.eos] if complete else []

@@ -99,9 +99,11 @@ SEGMENT = pa.struct(
         ("length", pa.int32()),  # tokens, sentinels included
         ("middle_start", pa.int32()),  # first token of the middle within the row; -1 for ntp
         ("middle_length", pa.int32()),
-        ("objective", pa.string()),  # ntp | fim | sfim
+        ("middle_bytes", pa.int32()),  # 0 for ntp
+        ("objective", pa.string()),  # model.objectives names them
         ("order", pa.string()),  # psm | spm; "" for ntp
         ("node_type", pa.string()),  # syntax node that was masked; "" where there is none
+        ("kind", pa.string()),  # kind of span that was masked (model.kinds); "" where there is none
         ("fallback", pa.string()),  # why a drawn objective was not applied; "" normally
         ("language", pa.string()),
         ("strategy", pa.string()),

@@ -42,6 +42,7 @@ class Segment:
     tokens: NDArray[np.int32]  # [length]; sentinels included
     middle_start: int  # -1 where there is no middle
     middle_length: int
+    middle_bytes: int
     objective: Objective
     order: Order | None
     node_type: str
@@ -152,16 +153,17 @@ class SegmentBuilder:
             masked = self._renderer.fim(prefix, middle, suffix, list(header), order)
             if len(masked.tokens) <= self._config.seq_len:
                 kind = (objective, order, span.node_type, fallback)
-                return _as_segment(file, masked, *kind, end - start)
+                return _as_segment(file, masked, len(parts[1]), *kind, end - start)
             fallback = "seams-too-long"
         whole = encode(piece.decode()) if ids is None else ids
         plain = self._renderer.ntp(whole, list(header), complete=end == len(data))
-        return _as_segment(file, plain, "ntp", None, "", fallback, end - start)
+        return _as_segment(file, plain, 0, "ntp", None, "", fallback, end - start)
 
 
 def _as_segment(
     file: FileText,
     sequence: fim_format.Sequence,
+    middle_bytes: int,
     objective: Objective,
     order: Order | None,
     node_type: str,
@@ -173,6 +175,7 @@ def _as_segment(
         tokens=np.array(sequence.tokens, np.int32),
         middle_start=sequence.middle_start,
         middle_length=sequence.middle_length,
+        middle_bytes=middle_bytes,
         objective=objective,
         order=order,
         node_type=node_type,

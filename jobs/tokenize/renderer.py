@@ -6,11 +6,16 @@ from treespan.model.fim_format import FimFormat, FimRenderer
 from treespan.model.tokenizer import Tokenizer
 from treespan.platform.config import build
 from treespan.platform.steps import Output
+from treespan.platform.store import Store
 
 
 def load_renderer(tokenize: Output) -> FimRenderer:
     """The renderer that the tokenizer step published."""
-    store, folder = tokenize.store, f"{tokenize.folder}/tokenizer"
-    tokenizer = Tokenizer(store.read_bytes(f"{folder}/tokenizer.json").decode())
-    values = store.read_json(f"{folder}/fim_format.json")
+    return read_renderer(Store(tokenize.store.child(f"{tokenize.folder}/tokenizer")))
+
+
+def read_renderer(folder: Store) -> FimRenderer:
+    """The renderer of ``tokenizer.json`` and ``fim_format.json`` in ``folder``."""
+    tokenizer = Tokenizer(folder.read_bytes("tokenizer.json").decode())
+    values = folder.read_json("fim_format.json")
     return FimRenderer(build(FimFormat, values, where="fim_format.json"), tokenizer)
