@@ -86,6 +86,8 @@ class SegmentView:
 class DocumentView:
     """Segments that see each other."""
 
+    repo: str
+    """The repository that it is of; ``""`` where it is not known."""
     tokens: int
     segments: tuple[SegmentView, ...]
 
@@ -122,7 +124,9 @@ def view_row(
     documents, start = [], 0
     for length in row["document_lengths"]:
         inside = [s for s in segments if start <= s.columns["start"] < start + length]
-        documents.append(DocumentView(length, tuple(inside)))
+        files = (names.get(segment.columns["file_id"]) for segment in inside)
+        repo = next((file.repo for file in files if file is not None), "")
+        documents.append(DocumentView(repo, length, tuple(inside)))
         start += length
     return RowView(len(tokens), tuple(documents), len(tokens) - start)
 

@@ -13,6 +13,7 @@ from treespan.jobs.pack.inspect.row_view import Role, Run, SegmentView
 from treespan.jobs.pack.inspect.wording import (
     EMPTY_HOLE,
     View,
+    document_of,
     facts_of,
     head_of,
     padding_of,
@@ -39,7 +40,7 @@ def lines(
     yield _legend(tokens)
     number = 0
     for place, document in enumerate(found.view.documents, 1):
-        yield Rule(f"document {place}, {document.tokens:,} tokens", characters="━")
+        yield Rule(Text(document_of(place, document)), characters="━", align="left")
         for segment in document.segments:
             number += 1
             yield _heading(number, segment)
@@ -60,8 +61,8 @@ def _legend(tokens: bool) -> Text:
 
 
 def _heading(number: int, segment: SegmentView) -> Text:
-    text = Text(f"{number} ", style="bold")
-    text.append(segment.title, style="bold")
+    text = Text()
+    text.append(f"{number} {segment.title}", style="bold")
     text.append(f"  {visible(segment.name)}\n" if segment.name else "\n")
     text.append(f"  {visible(', '.join(facts_of(segment)))}", style="dim")
     return text

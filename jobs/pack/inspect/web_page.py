@@ -12,6 +12,7 @@ from treespan.jobs.pack.inspect.find_row import FoundRow
 from treespan.jobs.pack.inspect.row_view import DocumentView, RowView, Run, SegmentView
 from treespan.jobs.pack.inspect.wording import (
     EMPTY_HOLE,
+    document_of,
     facts_of,
     head_of,
     padding_of,
@@ -27,12 +28,13 @@ STYLE = """
   white-space: pre-wrap; overflow-wrap: anywhere;
   font: .8rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 .row .prefix { background: var(--prefix); } .row .suffix { background: var(--suffix); }
+.row pre .prefix, .row pre .suffix, .row pre .middle { padding: .2em 0; }
 .row .middle { background: var(--middle); color: #1f2933; border-radius: 2px; }
 .row .header { color: var(--faint); } .row .hole { font-style: italic; padding: 0 .25em; }
 .row .sentinel { color: var(--sentinel); font-weight: 700; }
 .row .blind { text-decoration: underline dotted 2px; text-underline-offset: 3px; }
-.row i { font-style: normal; } .row h4 { margin: 1.3rem 0 .2rem; font-size: .92rem; }
-.row h4 b { margin-right: .5em; } .row h4 code { font-weight: 400; overflow-wrap: anywhere; }
+.row i { font-style: normal; } .row .head { margin: 1.3rem 0 .2rem; font-size: .92rem; }
+.row .head b { margin-right: .5em; } .row .head code { font-weight: 400; overflow-wrap: anywhere; }
 .row .facts { color: var(--faint); font-size: .82rem; margin: 0 0 .2rem; }
 .row .map { display: flex; height: 1.5rem; border: 1px solid var(--line); border-radius: 4px;
   overflow: hidden; margin: .8rem 0; }
@@ -44,6 +46,7 @@ STYLE = """
 .row .document { border-left: 3px solid var(--line); padding-left: .9rem; margin: 1.2rem 0; }
 .row .document > p { color: var(--faint); font-size: .85rem; margin: 0; }
 .row .about { position: relative; } .row .about table { display: none; position: absolute; z-index: 1;
+  font-weight: 400; white-space: nowrap;
   left: 0; top: 1.6em; background: var(--ground); color: var(--ink); border: 1px solid var(--line);
   border-radius: 6px; padding: .4rem .7rem; font-size: .8rem; box-shadow: 0 4px 14px rgba(0,0,0,.18); }
 .row .about:hover table, .row .about:focus table { display: block; }
@@ -95,8 +98,8 @@ def segment_part(segment: SegmentView) -> str:
     """One segment as the file has it, for a page that holds ``STYLE``."""
     said = "; ".join(facts_of(segment))
     return (
-        f'<div class="row"><h4><b>{escape(segment.title)}</b> '
-        f'<code>{escape(visible(segment.name))}</code></h4><p class="facts">{escape(said)}</p>'
+        f'<div class="row"><div class="head"><b>{escape(segment.title)}</b> '
+        f'<code>{escape(visible(segment.name))}</code></div><p class="facts">{escape(said)}</p>'
         f"{_code(segment.in_file_order(), tokens=False)}</div>"
     )
 
@@ -106,7 +109,7 @@ def _row(view: RowView) -> Iterator[str]:
     yield _map(view)
     number = 0
     for place, document in enumerate(view.documents, 1):
-        yield f'<div class="document"><p>document {place}, {document.tokens:,} tokens</p>'
+        yield f'<div class="document"><p>{escape(document_of(place, document))}</p>'
         for segment in document.segments:
             number += 1
             yield _segment(number, segment)
@@ -154,9 +157,9 @@ def _segment(number: int, segment: SegmentView) -> str:
         if value != ""
     )
     return (
-        f'<h4 id="segment-{number}"><span class="about" tabindex="0"><b>{number} '
+        f'<div class="head" id="segment-{number}"><span class="about" tabindex="0"><b>{number} '
         f"{escape(segment.title)}</b><table>{columns}</table></span> "
-        f"<code>{escape(visible(segment.name))}</code></h4>"
+        f"<code>{escape(visible(segment.name))}</code></div>"
         f'<p class="facts">{escape("; ".join(facts_of(segment)))}</p>'
         f'<div class="model-view">{_code(segment.runs, tokens=True)}</div>'
         f'<div class="file-view">{_code(segment.in_file_order(), tokens=True)}</div>\n'

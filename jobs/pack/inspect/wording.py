@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from treespan.jobs.pack.inspect.find_row import FoundRow
-from treespan.jobs.pack.inspect.row_view import RowView, SegmentView
+from treespan.jobs.pack.inspect.row_view import DocumentView, RowView, SegmentView
 
 View = Literal["model", "file"]
 """The order of the tokens, or that of the file."""
@@ -38,12 +38,18 @@ def head_of(found: FoundRow) -> str:
     )
 
 
+def document_of(place: int, document: DocumentView) -> str:
+    """Which document begins."""
+    repo = f" of {visible(document.repo)}" if document.repo else ""
+    return f"document {place}{repo}, {_plural(document.tokens, 'token')}"
+
+
 def facts_of(segment: SegmentView) -> Iterator[str]:
     """What the shard records of a segment, besides its name and objective."""
     columns = segment.columns
-    yield f"{columns['length']:,} tokens"
+    yield _plural(columns["length"], "token")
     if columns["middle_start"] >= 0:
-        size = f", {columns['middle_bytes']:,} bytes" if "middle_bytes" in columns else ""
+        size = f", {_plural(columns['middle_bytes'], 'byte')}" if "middle_bytes" in columns else ""
         yield f"{columns['middle_length']:,} of them the middle{size}"
     yield columns["language"] or "no language"
     if columns["strategy"]:
