@@ -3,7 +3,7 @@
     model.safetensors   weights, under Hugging Face's Llama names
     config.json         the model's shape, as ``transformers.LlamaForCausalLM`` reads it
     tokenizer.json      the tokenizer, with ``tokenizer_config.json`` so that others load it unchanged
-    fim_format.json     sentinels, order and header comments of the sequences it was trained on
+    fim_format.json     sentinels, orders and header of the sequences it was trained on
     treespan.json       version of this contract and where the weights come from; written last
 
 Equal contents are equal bytes. Whatever is damaged or does not fit is a ``UserError`` that names
@@ -30,7 +30,7 @@ from treespan.model.transformer import Transformer
 from treespan.platform.config import build
 from treespan.platform.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"

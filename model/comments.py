@@ -6,6 +6,8 @@ whose comments we do not know gets no header, as in the paper's code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _LINE_COMMENT = {
     "//": (
         "C",
@@ -66,13 +68,13 @@ _AROUND = {
 }
 
 
-def header(path: str, language: str) -> str:
-    """Two comment lines that end in a newline, or ``""`` for a language without known comments."""
+def comment_out(lines: Sequence[str], language: str) -> str:
+    """Each of ``lines`` as a comment of ``language`` that ends in a newline.
+
+    ``""`` for a language without known comments.
+    """
     around = _AROUND.get(language)
-    if around is None or "\n" in path:
+    if around is None:
         return ""
     before, after = around
-    return (
-        f"{before}the file path is: {path}{after}\n"
-        f"{before}the code file is written by {language}{after}\n"
-    )
+    return "".join(f"{before}{line}{after}\n" for line in lines)

@@ -13,6 +13,7 @@ from functools import cached_property
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as FastTokenizer
 
+from treespan.model.pretokens import PretokenEncoder
 from treespan.platform.errors import UserError
 
 
@@ -29,6 +30,7 @@ class Tokenizer:
         self._fast.encode_special_tokens = True
         self._fast.no_padding()
         self._fast.no_truncation()
+        self._by_pretokens = PretokenEncoder.of(self._fast)
         self.serialized = serialized
 
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[str]]:
@@ -51,6 +53,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``."""
+        if self._by_pretokens is not None:
+            return self._by_pretokens.encode(text)
         ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
         return ids
 

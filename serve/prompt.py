@@ -63,4 +63,4 @@ def _header_ids(renderer: FimRenderer, path: str | None, text: str) -> list[int]
         return []
     # The text decides between languages that share an ending, as it did in training.
     language = detect_language(path, text[:HEAD_BYTES].encode())
-    return renderer.tokenizer.encode(renderer.header(path, language))
+    return renderer.header_ids(path, language)

@@ -16,7 +16,6 @@ from treespan.model.objectives import Objective, Span
 from treespan.platform.draws import generator
 
 _DRAWS = 8
-_SENTINELS = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def holes_of(
     file: HeldoutFile, renderer: FimRenderer, seed: int, context_tokens: int, max_middle_bytes: int
 ) -> Iterator[Hole]:
     """One hole of every kind that the file allows."""
-    header = renderer.tokenizer.encode(renderer.header(file.path, file.language))
+    header = renderer.header_ids(file.path, file.language)
     data = file.text.encode()
     if len(header) > context_tokens // 4:
         header = []
@@ -66,7 +65,7 @@ def holes_of(
         parts = (data[: span.start], data[span.start : span.end], data[span.end :])
         texts = [part.decode() for part in parts]
         prefix, middle, suffix = (renderer.tokenizer.encode(text) for text in texts)
-        room = context_tokens - len(header) - len(middle) - _SENTINELS
+        room = context_tokens - len(header) - len(middle) - renderer.fim_overhead
         if room < context_tokens // 4:
             continue
         prefix, suffix = crop_context(prefix, suffix, room)
@@ -88,7 +87,11 @@ def holes_of(
 def _beginning(
     file: HeldoutFile, renderer: FimRenderer, header: list[int], context_tokens: int
 ) -> Hole:
-    code = renderer.tokenizer.encode(file.text)[: context_tokens - len(header) - 1]
+    prompt = renderer.ntp([], header, complete=False).tokens
+    code = renderer.tokenizer.encode(file.text)[: context_tokens - len(prompt)]
+    if not prompt:
+        # Without bos and header nothing predicts the first token.
+        prompt, code = code[:1], code[1:]
     return Hole(
         file_id=file.file_id,
         repo=file.repo,
@@ -96,7 +99,7 @@ def _beginning(
         language=file.language,
         objective="ntp",
         node_type="",
-        prompt=[renderer.bos, *header],
+        prompt=prompt,
         middle=code,
         middle_text=renderer.tokenizer.decode(code),
         prefix_tail="",

@@ -35,7 +35,7 @@ class Losses:
 @torch.inference_mode()
 def model_losses(model: Transformer, renderer: FimRenderer, hole: Hole) -> Losses:
     """The losses of ``hole`` under ``model``."""
-    sequence = torch.tensor([[*hole.prompt, *hole.middle, renderer.eos]])
+    sequence = torch.tensor([[*hole.prompt, *hole.middle, renderer.end_of_middle]])
     hidden = model(sequence[:, :-1])
     losses = token_losses(hidden, model.output_weight, sequence[:, 1:])[0].double()
     first = len(hole.prompt) - 1
@@ -44,9 +44,9 @@ def model_losses(model: Transformer, renderer: FimRenderer, hole: Hole) -> Losse
     return Losses(float(losses[first:last].sum()), end)
 
 
-def unigram_losses(log_likelihoods: NDArray[np.float64], eos: int, hole: Hole) -> Losses:
+def unigram_losses(log_likelihoods: NDArray[np.float64], end_of_middle: int, hole: Hole) -> Losses:
     """The losses of ``hole`` where every token is drawn by its frequency: [vocab] in nats, < 0."""
-    end = None if hole.objective == "ntp" else -float(log_likelihoods[eos])
+    end = None if hole.objective == "ntp" else -float(log_likelihoods[end_of_middle])
     return Losses(-float(log_likelihoods[hole.middle].sum()), end)
 
 

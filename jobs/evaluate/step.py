@@ -171,7 +171,7 @@ def _score_hole(
     losses = {
         "trained": model_losses(models.trained, models.renderer, hole),
         "untrained": model_losses(models.untrained, models.renderer, hole),
-        "unigram": unigram_losses(log_likelihoods, models.renderer.eos, hole),
+        "unigram": unigram_losses(log_likelihoods, models.renderer.end_of_middle, hole),
     }
     asked = hole.objective != "ntp"
     answered = answer(models.trained, models.renderer, hole) if asked else ""

@@ -71,7 +71,7 @@ class SegmentBuilder:
 
     def build(self, file: FileText) -> list[Segment]:
         """The segments of ``file``, in order; each fits a row."""
-        header = self._renderer.tokenizer.encode(self._renderer.header(file.path, file.language))
+        header = self._renderer.header_ids(file.path, file.language)
         budget = self._config.seq_len - len(header) - _SENTINELS - SEAM_TOKENS
         if budget < self._config.seq_len // 4:
             # A path so long that its header would crowd out the code.

@@ -166,7 +166,7 @@ def remove(name: str) -> Callable[[Path], None]:
         (garble("config.json"), "config.json is no JSON"),
         (garble("tokenizer.json"), "tokenizer cannot be read"),
         (garble("fim_format.json"), "fim_format.json is no JSON"),
-        (edit_json("treespan.json", format_version=2), "has format version 2, .* reads 1"),
+        (edit_json("treespan.json", format_version=1), "has format version 1, .* reads 2"),
         (edit_json("config.json", model_type="qwen2"), "'qwen2', only 'llama'"),
         (edit_json("config.json", hidden_size="wide"), "'?hidden_size"),
         (edit_json("config.json", hidden_size=64, head_dim=16), "has shape .*304, 32.*304, 64"),

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treespan.model.comments import header
 from treespan.model.fim_format import FimFormat, FimRenderer, Order
 from treespan.model.tokenizer import Tokenizer
 from treespan.serve.api import RequestError
@@ -28,7 +27,10 @@ def test_no_suffix_continues_the_file(renderer: FimRenderer) -> None:
     ids = render_prompt(
         renderer, prefix=PREFIX, suffix=None, path="a.py", max_tokens=8, max_positions=512
     )
-    assert text_of(renderer, ids) == "<s>" + header("a.py", "Python") + PREFIX
+    assert (
+        text_of(renderer, ids)
+        == "<s>" + text_of(renderer, renderer.header_ids("a.py", "Python")) + PREFIX
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_a_suffix_asks_for_the_middle(
 def test_the_layout_is_that_of_training(renderer: FimRenderer) -> None:
     encode = renderer.tokenizer.encode
     trained = renderer.fim(
-        encode(PREFIX), encode("x"), encode(SUFFIX), encode(header("a.py", "Python")), "spm"
+        encode(PREFIX), encode("x"), encode(SUFFIX), renderer.header_ids("a.py", "Python"), "spm"
     )
     ids = render_prompt(
         renderer, prefix=PREFIX, suffix=SUFFIX, path="a.py", max_tokens=8, max_positions=512

@@ -50,7 +50,7 @@ def text_of(segment) -> str:  # type: ignore[no-untyped-def]
 
 
 def without_header(text: str, path: str) -> str:
-    header = RENDERER.header(path, "Python")
+    header = TOKENIZER.decode(RENDERER.header_ids(path, "Python"))
     assert text.startswith(header)
     return text.removeprefix(header)
 
