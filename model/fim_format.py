@@ -183,10 +183,6 @@ class FimRenderer:
         text = comment_out(lines, language)
         return self.tokenizer.encode(blank + text) if text else []
 
-    def header_ids(self, path: str, language: str) -> list[int]:
-        """The tokens of ``header``."""
-        return self.tokenizer.encode(self.header(path, language))
-
     def ntp(self, code: list[int], header_ids: list[int], *, complete: bool = True) -> Sequence:
         """Next-token prediction over ``code``; ``complete`` says that the file ends there."""
         ending = [self.eos] if complete else []
