@@ -22,8 +22,8 @@ from treespan.platform.length_histogram import (
 _BAR = 24
 """Characters of the longest bar."""
 _NODES, _LANGUAGES = 15, 20
-UNIFORM = "uniform draw"
-"""What the lengths of all nodes are called: those of the holes if every node were as likely."""
+_UNIFORM = "whole nodes"
+"""What the lengths of all nodes are called: those that a uniform draw of nodes would take."""
 _FILLS = ((99, 101), (95, 99), (90, 95), (75, 90), (50, 75), (0, 50))
 """Ranges of a row's fill in percent: [from, to). Ours: finer where good rows are."""
 
@@ -67,18 +67,18 @@ def _objectives(counts: Mapping[str, Any]) -> Table:
 
 
 def _lengths(middles: Mapping[str, Histogram], uniform: Histogram) -> Table:
-    shown = {**middles, UNIFORM: uniform} if uniform else middles
+    shown = {**middles, _UNIFORM: uniform} if uniform else middles
     buckets = buckets_of(shown.values())
     table = _table("pack: bytes of a middle", ("objective",), ("middles", "median"))
     table.add_column(_axis(buckets))
     for name, histogram in shown.items():
-        if name == UNIFORM:
+        if name == _UNIFORM:
             table.add_section()
         heights = columns(shares_of(histogram, buckets))
         wide = "".join(height * 2 for height in heights)
         counted = f"{sum(histogram.values()):,}"
         table.add_row(
-            name, "" if name == UNIFORM else counted, f"{median_of(histogram):,.0f}", wide
+            name, "" if name == _UNIFORM else counted, f"{median_of(histogram):,.0f}", wide
         )
     return table
 
