@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from treespan.model.fim_format import FimFormat, FimRenderer
 from treespan.model.tokenizer import train
 from treespan.platform.errors import UserError
 from treespan.platform.steps import Output
+from treespan.platform.store import Store
 
 NAMES = {file.file_id: FileName("team/lib", file.path) for file in PACKED}
 
@@ -305,3 +306,14 @@ def test_the_command(packed_store: Path, tmp_path: Path, packed: Output) -> None
     wrong = treespan(shard, "--html", str(tmp_path / "none" / "row.html"))
     assert wrong.returncode == 2
     assert "cannot be written" in wrong.stderr
+
+
+def test_a_shard_in_an_object_store(packed: Output, s3: Callable[[str], str]) -> None:
+    """Options of the URI stay at its end, where they belong, on the way to the root of the store."""
+    there = Store(s3("bucket/inspected"))
+    for name in packed.store.list_files(""):
+        there.write_bytes(name, packed.store.read_bytes(name))
+    shard = packed.files("shards/epoch-00")[1]
+    found = find_row(Asked(there.child(shard), 1))
+    assert found.view == find_row(Asked(packed.store.child(shard), 1)).view
+    assert found.shard == there.child(shard)
