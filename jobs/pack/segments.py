@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,8 +61,12 @@ class SegmentBuilder:
         self._parsers = Parsers()
         self.seq_len = config.seq_len
         self.pad = renderer.pad
-        self.node_lengths = np.zeros(64, np.int64)
-        """Nodes that holes could be cut by in the files so far, by log2 of their bytes: [64]."""
+        self._uniform = config.objectives.model_copy(
+            update={"node_weight": "uniform", "node_types": {}}
+        )
+        self.uniform_spans: list[Span] = []
+        """For each structured hole by nodes so far, the one that a uniform draw of its node would
+        have cut: what the recipe's weights are held against."""
 
     def build(self, file: FileText) -> list[Segment]:
         """The segments of ``file``, in order; each fits a row."""
@@ -78,10 +82,10 @@ class SegmentBuilder:
             draw = _Draw(self._config.objectives, self._renderer.format.orders, source, key)
             segment = _next_segment(layout, draw, at)
             segments.append(segment)
+            if segment.objective in ("sfim", "sfim-aligned"):
+                uniform = replace(draw, mix=self._uniform).hole(at, at + segment.text_bytes).span
+                self.uniform_spans += [uniform] if uniform else []
             at += segment.text_bytes
-        if source.has_nodes:
-            buckets = np.log2(source.nodes.lengths).astype(np.int64)
-            self.node_lengths += np.bincount(buckets, minlength=64)
         return segments
 
 

@@ -81,7 +81,7 @@ def _pack_partition(
         chunks += chunks_of(segments, seq_len)
         tally.add_segments(segments)
         tally.counts["files"] += len(files)
-    tally.add_nodes(builder.node_lengths)
+    tally.add_uniform(builder.uniform_spans)
     rows = rows_of(chunks, seq_len)
     tally.add_rows(rows, seq_len)
     laid_out = (

@@ -7,6 +7,7 @@ from typing import Any
 
 from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
+from treespan.jobs.report.objectives import pack_sections
 from treespan.jobs.report.page import completion, page, paragraph, section, table
 from treespan.jobs.report.plots import loss_plot, score_plot
 from treespan.model.objectives import OBJECTIVES
@@ -20,7 +21,7 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
     """``report.html`` about the steps named in ``inputs``: a section for each that is there."""
     return Step(
         name="report",
-        version=2,
+        version=3,
         params=config.to_dict(),
         inputs=inputs,
         run=lambda context: _run(context, config),
@@ -31,8 +32,10 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
 def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
     sections = account_sections(inputs)
+    if "sample" in inputs:
+        sections.append(_held_out(inputs["sample"]))
     if "pack" in inputs:
-        sections.append(_rows(inputs))
+        sections += pack_sections(inputs["pack"])
     if "train" in inputs:
         sections.append(_training(inputs))
     if "evaluate" in inputs:
@@ -54,27 +57,16 @@ def _lead(inputs: Mapping[str, Output]) -> str:
     )
 
 
-def _rows(inputs: Mapping[str, Output]) -> str:
-    sample, pack = inputs["sample"].counts, inputs["pack"].counts
-    shares = [
-        (name, pack["segments_by_objective"][name], tokens)
-        for name, tokens in pack["tokens_by_objective"].items()
-    ]
-    nodes = list(pack["segments_by_node"].items())[:12]
+def _held_out(sample: Output) -> str:
+    counts = sample.counts
     return section(
-        "From a corpus to rows",
+        "From a corpus to documents",
         paragraph(
-            f"{pack['rows']:,} rows of {pack['seq_len']:,} tokens, {pack['padding_share']:.2%} "
-            f"padding, {pack['bytes_per_token']:.2f} bytes of text per token. "
-            f"{sample['heldout_repositories']} of {sample['repositories']} repositories were held "
-            "out before."
+            f"{counts['files']:,} files in {counts['documents']:,} documents. "
+            f"{counts['heldout_repositories']} of {counts['repositories']} repositories were held "
+            "out before. Files by the strategy that placed them:"
         ),
-        table(("objective", "segments", "tokens"), shares),
-        paragraph(
-            "Files by the strategy that placed them, and the syntax nodes masked most often:"
-        ),
-        table(("strategy", "files"), list(sample["files_by_strategy"].items())),
-        table(("node", "segments"), nodes),
+        table(("strategy", "files"), list(counts["files_by_strategy"].items())),
     )
 
 
