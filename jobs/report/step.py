@@ -9,6 +9,7 @@ from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
 from treespan.jobs.report.page import completion, page, paragraph, section, table
 from treespan.jobs.report.plots import loss_plot, score_plot
+from treespan.jobs.report.sampling import sampling_sections
 from treespan.jobs.train.shard_reader import OBJECTIVES
 from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
@@ -20,7 +21,7 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
     """``report.html`` about the steps named in ``inputs``: a section for each that is there."""
     return Step(
         name="report",
-        version=2,
+        version=3,
         params=config.to_dict(),
         inputs=inputs,
         run=lambda context: _run(context, config),
@@ -31,6 +32,8 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
 def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
     sections = account_sections(inputs)
+    if "sample" in inputs:
+        sections += sampling_sections(inputs["sample"].counts)
     if "pack" in inputs:
         sections.append(_rows(inputs))
     if "train" in inputs:
@@ -70,10 +73,7 @@ def _rows(inputs: Mapping[str, Output]) -> str:
             "out before."
         ),
         table(("objective", "segments", "tokens"), shares),
-        paragraph(
-            "Files by the strategy that placed them, and the syntax nodes masked most often:"
-        ),
-        table(("strategy", "files"), list(sample["files_by_strategy"].items())),
+        paragraph("The syntax nodes masked most often:"),
         table(("node", "segments"), nodes),
     )
 

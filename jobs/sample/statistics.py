@@ -86,6 +86,19 @@ def means(sums: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     return shown
 
 
+def statistics(sums: Sums, random_sums: Sums) -> dict[str, Any]:
+    """Each measure by strategy, over all files (``_all``), and of the random order (``_random``)."""
+    ours, shuffled = means(sums), means(random_sums)
+    found: dict[str, Any] = {}
+    for name in MEASURES:
+        found[f"{name}_all"] = ours[name].pop("all", None)
+        found[f"{name}_random"] = shuffled[name].get("all")
+        found[name] = ours[name]
+    found["dependencies"] = ours["dependencies"]
+    found["dependencies_random"] = shuffled["dependencies"]
+    return found
+
+
 def _add(sums: Sums, name: str, file: Placed, value: float) -> None:
     sums[name][file.strategy] += round(value * _MILLION)
     sums[f"{name}/files"][file.strategy] += 1

@@ -7,7 +7,6 @@ import inspect
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -16,7 +15,7 @@ from treespan.jobs.sample.documents import Mix
 from treespan.jobs.sample.holdout import Holdout, choose_holdout
 from treespan.jobs.sample.partition import sample_partition
 from treespan.jobs.sample.selection import RULES, STEP
-from treespan.jobs.sample.statistics import MEASURES, add_sums, means
+from treespan.jobs.sample.statistics import add_sums, statistics
 from treespan.jobs.sample.strategies import STRATEGIES, Strategy, load_strategy
 from treespan.platform.ledger import merge_funnels
 from treespan.platform.partitions import Receipt, files_of, map_partitions
@@ -86,7 +85,10 @@ def _run(config: SampleConfig, mix: Mix, files_from: str, context: Context) -> R
         "bytes_by_language": _largest_first(_summed(receipts, "bytes_by_language")),
         "bytes_by_language_given": _largest_first(_summed(receipts, "given_bytes")),
         "left_out": merge_funnels((receipt.counts["left_out"] for receipt in receipts), RULES),
-        "statistics": _statistics(receipts),
+        "statistics": statistics(
+            add_sums(receipt.counts["sums"] for receipt in receipts),
+            add_sums(receipt.counts["random_sums"] for receipt in receipts),
+        ),
     }
     return Result(files_of(receipts), counts)
 
@@ -113,20 +115,6 @@ def _sample_part(
         for table, schema, rows in tables
     ]
     return Receipt(written, sampled.counts())
-
-
-def _statistics(receipts: Sequence[Receipt]) -> dict[str, Any]:
-    """Each measure by strategy, over all files (``_all``), and of the random order (``_random``)."""
-    ours = means(add_sums(receipt.counts["sums"] for receipt in receipts))
-    shuffled = means(add_sums(receipt.counts["random_sums"] for receipt in receipts))
-    found: dict[str, Any] = {}
-    for name in MEASURES:
-        found[f"{name}_all"] = ours[name].pop("all", None)
-        found[f"{name}_random"] = shuffled[name].get("all")
-        found[name] = ours[name]
-    found["dependencies"] = ours["dependencies"]
-    found["dependencies_random"] = shuffled["dependencies"]
-    return found
 
 
 def _summed(receipts: Sequence[Receipt], name: str) -> Counter[str]:

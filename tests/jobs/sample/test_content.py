@@ -19,13 +19,27 @@ from treespan.jobs.sample.vectors import tfidf
 
 IDENTIFIER = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 WORD = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")
-CODE = st.lists(
-    st.sampled_from(
-        ["fileName", "file_name", "filename", "parseHTTPReply", "HTTPServer", "utf8", "0xFFab", "aB"]
-        + ["x1y2z3", "i", "__init__", "MAX_SIZE", "größe", "数字", "3px", "(", " ", "\n", "_", "ABCd"]
-    ),
-    max_size=30,
-).map("".join)
+PIECES = [
+    "fileName",
+    "file_name",
+    "filename",
+    "parseHTTPReply",
+    "HTTPServer",
+    "utf8",
+    "0xFFab",
+    "aB",
+    "x1y2z3",
+    "i",
+    "__init__",
+    "MAX_SIZE",
+    "größe",
+    "数字",
+    "3px",
+    "(",
+    "_",
+    "ABCd",
+]
+CODE = st.lists(st.sampled_from([*PIECES, " ", "\n"]), max_size=30).map("".join)
 
 
 def terms_of(text: bytes) -> list[bytes]:

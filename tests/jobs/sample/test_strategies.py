@@ -1,6 +1,7 @@
 """The order of files: every file once, related ones near, whatever the order of arrival."""
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -29,7 +30,7 @@ PATHS = st.sets(
 
 
 def repository_of(
-    paths: list[str], edges: list[Edge] = [], texts: dict[str, str] | None = None
+    paths: list[str], edges: Sequence[Edge] = (), texts: dict[str, str] | None = None
 ) -> Repository:
     paths = sorted(paths, key=tree_order)
     files = [SourceFile(path, "Python", (texts or {}).get(path, "")) for path in paths]
