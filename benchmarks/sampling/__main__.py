@@ -100,10 +100,9 @@ def mixes_plot(found: Mapping[str, Mapping[str, Any]]) -> str:
 def show(found: Mapping[str, Any], grown: Sequence[Mapping[str, Any]], console: Console) -> None:
     """The tables."""
     table = Table(title="orders of files", title_justify="left")
-    for heading in ("order", "MB/s", "dependencies", "in one document", "of these used first"):
-        table.add_column(heading, justify="left" if heading == "order" else "right")
-    for measure in MEASURES:
-        table.add_column(measure.replace("_", " "), justify="right")
+    table.add_column("order", no_wrap=True)
+    for heading in ("MB/s", "edges", "within", "used first", "content", "before", "folders"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, result in found.items():
         counted = result["statistics"]
         _, edges, within, first = dependency_row(name, counted["dependencies"])

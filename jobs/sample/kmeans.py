@@ -22,7 +22,7 @@ FIT_ROWS = 2 * MAX_CENTRES**2
 MAX_CLUSTER = 128
 """A larger cluster is clustered again (ours): twice the mean size for ``FIT_ROWS`` rows."""
 ITERATIONS = 10
-"""Of Lloyd's algorithm at most (ours): on real repositories later ones move under 1 % of rows."""
+"""Of Lloyd's algorithm at most (ours): on ten real repositories later ones move 2 % of rows or less."""
 
 
 def clusters(vectors: csr_array, seed: int) -> NDArray[np.int64]:
