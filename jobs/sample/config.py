@@ -24,7 +24,7 @@ class SampleConfig(Config):
     """How often each strategy chooses the next files of a repository; the weights need not sum to 1.
     The default is the paper's. ``content``: files of like content. ``path``: files near each other in
     the folders. ``dependency``: files that use each other, the used before the using. ``random``: any
-    file. ``topological`` and ``repository`` take all that is left, in dependency order or in that of
+    files. ``topological`` and ``repository`` take all that is left, in dependency order or in that of
     the folders. Your own: ``package.module:function``."""
     max_document_bytes: int = Field(default=131_072, ge=1)
     """A document ends before the file that would take it past this size. The default is what fills

@@ -81,8 +81,8 @@ def dependency(repository: Repository, left: Remaining, rng: Random, most: int) 
 
 
 def random(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
-    """One file, any: real projects are incomplete, and what is related may not exist yet."""
-    return [left.draw(rng)]
+    """Any files: real projects are incomplete, and what is related may not exist yet."""
+    return left.draw_around(range(len(repository.files)), range(0), most, rng)
 
 
 def topological(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
