@@ -11,6 +11,7 @@ from treespan.jobs.pack.config import PackConfig
 from treespan.jobs.pack.layout import lay_out
 from treespan.jobs.pack.rows import Chunk, chunks_of, rows_of
 from treespan.jobs.pack.segments import FileText, SegmentBuilder
+from treespan.jobs.pack.shard_index import INDEX, index_of
 from treespan.jobs.pack.tally import Tally, summary
 from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.platform.errors import UserError
@@ -40,12 +41,13 @@ def _run(context: Context, config: PackConfig, files_from: str) -> Result:
     document_parts = context.inputs["sample"].files("documents")
     tokenize = context.inputs["tokenize"]
     parts = len(file_parts)
+    shards_folder = f"{folder}/shards"
 
     def pack(index: int) -> Receipt:
         epoch, partition = divmod(index, parts)
         renderer = load_renderer(tokenize)
         documents = _documents(store, file_parts[partition], document_parts[partition])
-        path = f"{folder}/shards/epoch-{epoch:02d}/{part_name(partition)}"
+        path = f"{shards_folder}/epoch-{epoch:02d}/{part_name(partition)}"
         return _pack_partition(store, path, documents, SegmentBuilder(config, renderer, epoch))
 
     receipts = map_partitions(context, "pack", pack, parts * config.epochs)
@@ -54,20 +56,30 @@ def _run(context: Context, config: PackConfig, files_from: str) -> Result:
         totals.update(receipt.counts)
     if not totals["rows"]:
         raise UserError("no document was left to pack.", "Add sources, or hold out less.")
-    return Result(files_of(receipts), summary(totals, config.seq_len))
+    files = files_of(receipts)
+    by_epoch: list[list[tuple[str, int]]] = [[] for _ in range(config.epochs)]
+    for place, entry in enumerate(files):
+        by_epoch[place // parts].append(
+            (entry.path.removeprefix(f"{shards_folder}/"), entry.rows or 0)
+        )
+    index = store.write_json(f"{shards_folder}/{INDEX}", index_of(by_epoch, config.seq_len))
+    return Result([*files, index], summary(totals, config.seq_len))
 
 
 def _documents(store: Store, file_part: str, document_part: str) -> Iterator[list[FileText]]:
     files = store.read_table(file_part, ["file_id", "path", "language", "content"])
     row_of = {file_id: row for row, file_id in enumerate(files["file_id"].to_pylist())}
     for document in store.read_table(document_part).to_pylist():
-        placed = zip(document["file_ids"], document["strategies"], strict=True)
-        yield [_file_text(files, row_of[file_id], strategy) for file_id, strategy in placed]
+        placed = (document[name] for name in ("file_ids", "strategies", "copies"))
+        yield [
+            _file_text(files, row_of[file_id], strategy, copy)
+            for file_id, strategy, copy in zip(*placed, strict=True)
+        ]
 
 
-def _file_text(files: pa.Table, row: int, strategy: str) -> FileText:
+def _file_text(files: pa.Table, row: int, strategy: str, copy: int) -> FileText:
     file_id, path, language, text = (column[row].as_py() for column in files.columns)
-    return FileText(file_id, path, language, text, strategy)
+    return FileText(file_id, path, language, text, strategy, copy)
 
 
 def _pack_partition(

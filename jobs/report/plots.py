@@ -15,6 +15,7 @@ from treespan.jobs.report.plot_style import INK, STYLE, svg
 _COLOURS = {"trained": "#0b7285", "untrained": "#adb5bd", "unigram": "#e8a33d"}
 _SHADES = ("#495057", "#74b8c4", "#0b7285", "#e8a33d")
 """All files, and what is left within each step that drops some."""
+_SERIES = ("#0b7285", "#74b8c4", "#e8a33d", "#adb5bd", "#495057", "#d9480f")
 _MAP = LinearSegmentedColormap.from_list("treespan", ["#f1f3f5", "#74b8c4", "#0b7285"])
 
 
@@ -110,6 +111,31 @@ def score_plot(
         axes.set_ylabel(label)
         axes.margins(y=0.15)
         axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+        return svg(figure)
+
+
+def grouped_plot(
+    groups: Sequence[str], series: Mapping[str, Sequence[float | None]], label: str
+) -> str:
+    """Values by group, a bar for each of ``series``; one without a value has no bar."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7.2, 3.2))
+        width = 0.84 / len(series)
+        for number, (name, values) in enumerate(series.items()):
+            offset = (number - (len(series) - 1) / 2) * width
+            shown = [(at + offset, value) for at, value in enumerate(values) if value is not None]
+            bars = axes.bar(
+                [place for place, _ in shown],
+                [value for _, value in shown],
+                width,
+                color=_SERIES[number % len(_SERIES)],
+                label=name,
+            )
+            axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set_ylabel(label)
+        axes.margins(y=0.15)
+        axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return svg(figure)
 
 

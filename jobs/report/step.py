@@ -10,6 +10,7 @@ from treespan.jobs.report.config import ReportConfig
 from treespan.jobs.report.objectives import pack_sections
 from treespan.jobs.report.page import completion, page, paragraph, section, table
 from treespan.jobs.report.plots import loss_plot, score_plot
+from treespan.jobs.report.sampling import sampling_sections
 from treespan.model.objectives import OBJECTIVES
 from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
@@ -33,7 +34,7 @@ def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
     sections = account_sections(inputs)
     if "sample" in inputs:
-        sections.append(_held_out(inputs["sample"]))
+        sections += sampling_sections(inputs["sample"].counts)
     if "pack" in inputs:
         sections += pack_sections(inputs["pack"])
     if "train" in inputs:
@@ -54,19 +55,6 @@ def _lead(inputs: Mapping[str, Output]) -> str:
     return (
         f"{said}; they became a model of {train['parameters']:,} parameters in "
         f"{train['steps']:,} steps."
-    )
-
-
-def _held_out(sample: Output) -> str:
-    counts = sample.counts
-    return section(
-        "From a corpus to documents",
-        paragraph(
-            f"{counts['files']:,} files in {counts['documents']:,} documents. "
-            f"{counts['heldout_repositories']} of {counts['repositories']} repositories were held "
-            "out before. Files by the strategy that placed them:"
-        ),
-        table(("strategy", "files"), list(counts["files_by_strategy"].items())),
     )
 
 

@@ -1,0 +1,1 @@
+"""The repository graph: files, the symbols they define, and who uses whom."""
