@@ -27,7 +27,7 @@ class DotnetResolver:
             written = found[1]
             if written in self._named.packages:
                 yield Reference(written, True, self._named.used_of_package(index, written))
-            elif self._named.declares_above(written):
+            elif self._named.knows(written):
                 yield Reference(written, True, self._named.longest(index, written))
             else:
                 yield Reference(written, False)

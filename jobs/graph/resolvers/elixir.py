@@ -30,7 +30,7 @@ class ElixirResolver:
             names = found[2].split(",") if found[2] else [""]
             for name in names:
                 written = found[1].rstrip(".") + (f".{name.strip()}" if name.strip() else "")
-                if written.startswith("__MODULE__"):
+                if not written[:1].isupper():
                     continue
                 files = self._modules.get(written, [])
                 above = written.rpartition(".")[0]

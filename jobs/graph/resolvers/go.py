@@ -9,12 +9,16 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from treespan.jobs.graph.resolvers.reference import SURE, Reference, Sources, shared
 
 LANGUAGES = ("Go",)
 _MIN_VOTES = 2
 """Different folders that must speak for a module (ours): one alone may be a common name."""
+
+_MIN_SHARE = 0.5
+"""Share of the imports below a module that must be folders (ours): of another project's, few are."""
 
 _MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
 
@@ -84,7 +88,7 @@ class GoResolver:
             if folder:
                 by_last.setdefault(posixpath.basename(folder), []).append(folder)
         votes: dict[tuple[str, str], set[str]] = {}
-        for written in self._written():
+        for written in self._written:
             for folder in by_last.get(posixpath.basename(written), ()):
                 module, root = written, folder
                 ended = []
@@ -93,7 +97,11 @@ class GoResolver:
                     module, root = posixpath.dirname(module), posixpath.dirname(root)
                     if "." in module.partition("/")[0]:
                         votes.setdefault((module, root), set()).add("/".join(ended))
-        enough = {key: rests for key, rests in votes.items() if len(rests) >= _MIN_VOTES}
+        enough = {
+            (module, root): rests
+            for (module, root), rests in votes.items()
+            if len(rests) >= max(_MIN_VOTES, _MIN_SHARE * len(self._below(module)))
+        }
         return sorted(
             (
                 (module, root)
@@ -110,6 +118,10 @@ class GoResolver:
             key=lambda item: (-len(item[0]), -len(enough[item]), item),
         )
 
+    def _below(self, module: str) -> list[str]:
+        return [path for path in self._written if path.startswith(f"{module}/")]
+
+    @cached_property
     def _written(self) -> list[str]:
         found = {
             statement.text[1:-1]

@@ -35,13 +35,13 @@ class JvmResolver:
         if wildcard or parts[-1] in _GIVEN:
             parts = parts[:-1]
         name = ".".join(parts)
-        inside = self._named.declares_above(name, whole=wildcard)
+        inside = self._named.knows(name, whole=wildcard)
         if not inside and self._sources.files[index].language == "Scala":
             # A package sees what stands in those above it, so imports may leave these out.
             above = package.split(".")
             for depth in range(len(above), 0, -1):
                 longer = ".".join([*above[:depth], *parts])
-                if self._named.declares_above(longer, whole=wildcard):
+                if self._named.knows(longer, whole=wildcard):
                     name, inside = longer, True
                     break
         if not inside:

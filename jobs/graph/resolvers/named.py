@@ -27,14 +27,13 @@ class NamedFiles:
                 full = f"{facts.package}{separator}{name}" if facts.package else name
                 self._files.setdefault(full, []).append(index)
 
-    def declares_above(self, name: str, *, whole: bool = False) -> bool:
-        """Whether a package of the repository stands above ``name`` (``whole``: or is it)."""
-        parts = name.split(self._separator)
-        longest = len(parts) if whole else len(parts) - 1
-        return any(
-            self._separator.join(parts[:depth]) in self.packages
-            for depth in range(longest, 0, -1)
-        )
+    def knows(self, name: str, *, whole: bool = False) -> bool:
+        """Whether what stands right above ``name`` (``whole``: or it itself) is a package or a
+        symbol of the repository. A package further up may be shared with other projects.
+        """
+        above = name.rpartition(self._separator)[0]
+        wanted = (name, above) if whole else (above,)
+        return any(full and (full in self.packages or full in self._files) for full in wanted)
 
     def longest(self, origin: int, name: str) -> dict[int, float]:
         """The files of ``name`` or, for what lies within a class, of the class around it."""

@@ -24,13 +24,18 @@ class PhpResolver:
         for statement in self._sources.facts[index].imports:
             if statement.text.startswith("use"):
                 for written in _names(statement.text):
-                    inside_repository = self._named.declares_above(written)
-                    found = self._named.longest(index, written) if inside_repository else {}
-                    yield Reference(written, inside_repository, found)
+                    yield self._used(index, written)
                 continue
             path = _STRING.search(statement.text)
             if path is not None:  # computed paths are nobody's to resolve
                 yield self._required(index, path[1])
+
+    def _used(self, index: int, written: str) -> Reference:
+        if written in self._named.packages:
+            return Reference(written, True, self._named.used_of_package(index, written))
+        if self._named.knows(written):
+            return Reference(written, True, self._named.longest(index, written))
+        return Reference(written, False)
 
     def _required(self, index: int, written: str) -> Reference:
         folder = posixpath.dirname(self._sources.files[index].path)

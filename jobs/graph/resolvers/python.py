@@ -42,9 +42,9 @@ class PythonResolver:
             while root and "/".join(parts[:root]) in packages:
                 root -= 1
             for start in range(root + 1):
-                if start == root and "/".join(parts[:root]) not in _ROOTS:
-                    if parts[root] in sys.stdlib_module_names:
-                        continue
+                hides = parts[start] in sys.stdlib_module_names
+                if hides and "/".join(parts[:start]) not in _ROOTS:
+                    continue
                 self._by_tail.setdefault(".".join(parts[start:]), []).append(index)
                 self._top.add(parts[start])
 
