@@ -16,19 +16,7 @@ _WRITTEN_LONGER = 0.7
 """Weight where the repository holds only the end of the written path (it is itself a subfolder)."""
 
 _STANDARD = frozenset(
-    """assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h
-    math.h setjmp.h signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h
-    stdlib.h stdnoreturn.h string.h strings.h tgmath.h threads.h time.h uchar.h wchar.h wctype.h
-    unistd.h fcntl.h pthread.h dirent.h dlfcn.h poll.h sched.h semaphore.h syslog.h termios.h
-    malloc.h alloca.h memory.h windows.h io.h process.h features.h stdc-predef.h iconv.h
-    zlib.h config.h
-    algorithm any array atomic bit bitset charconv chrono cmath codecvt compare complex concepts
-    coroutine cstddef cstdint cstdio cstdlib cstring deque exception execution expected filesystem
-    format forward_list fstream functional future initializer_list iomanip ios iostream istream
-    iterator latch limits list locale map memory memory_resource mutex new numbers numeric optional
-    ostream queue random ranges ratio regex scoped_allocator semaphore set shared_mutex span sstream
-    stack stdexcept stop_token streambuf string string_view system_error thread tuple type_traits
-    typeindex typeinfo unordered_map unordered_set utility valarray variant vector version""".split()
+    ["assert.h", "complex.h", "ctype.h", "errno.h", "fenv.h", "float.h", "inttypes.h", "iso646.h", "limits.h", "locale.h", "math.h", "setjmp.h", "signal.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "stdnoreturn.h", "string.h", "strings.h", "tgmath.h", "threads.h", "time.h", "uchar.h", "wchar.h", "wctype.h", "unistd.h", "fcntl.h", "pthread.h", "dirent.h", "dlfcn.h", "poll.h", "sched.h", "semaphore.h", "syslog.h", "termios.h", "malloc.h", "alloca.h", "memory.h", "windows.h", "io.h", "process.h", "features.h", "stdc-predef.h", "iconv.h", "zlib.h", "config.h", "algorithm", "any", "array", "atomic", "bit", "bitset", "charconv", "chrono", "cmath", "codecvt", "compare", "complex", "concepts", "coroutine", "cstddef", "cstdint", "cstdio", "cstdlib", "cstring", "deque", "exception", "execution", "expected", "filesystem", "format", "forward_list", "fstream", "functional", "future", "initializer_list", "iomanip", "ios", "iostream", "istream", "iterator", "latch", "limits", "list", "locale", "map", "memory", "memory_resource", "mutex", "new", "numbers", "numeric", "optional", "ostream", "queue", "random", "ranges", "ratio", "regex", "scoped_allocator", "semaphore", "set", "shared_mutex", "span", "sstream", "stack", "stdexcept", "stop_token", "streambuf", "string", "string_view", "system_error", "thread", "tuple", "type_traits", "typeindex", "typeinfo", "unordered_map", "unordered_set", "utility", "valarray", "variant", "vector", "version"]
 )
 """Angle includes of these are the system's, whatever the repository holds."""
 
