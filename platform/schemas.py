@@ -91,7 +91,19 @@ EDGES = _schema(
         ("count", pa.int32()),  # how often it occurs
     ],
 )
-"""One row is a way in which a file depends on another one of its repository."""
+"""One row is a tie between two files; sorted by repo, source_id, target_id, kind, name."""
+
+SYMBOLS = _schema(
+    "symbols",
+    [
+        ("repo", pa.string()),
+        ("file_id", pa.string()),
+        ("name", pa.string()),
+        ("kind", pa.string()),  # function, class, ...
+        ("start_line", pa.int32()),  # from 1
+    ],
+)
+"""One row is a symbol that a file defines."""
 
 DOCUMENTS = _schema(
     "documents",

@@ -1,1 +1,1 @@
-"""The repository graph: files, the symbols they define, and who uses whom."""
+"""The repository graph: which file of a repository imports or uses which, and how sure that is."""
