@@ -76,7 +76,9 @@ def check_run(run: PackedRun, console: Console) -> None:
     found = Findings()
     seen: set[str] = set()
     documents = run.documents()
-    for files in track(documents, "checking", total=run.sample.counts["documents"], console=console):
+    for files in track(
+        documents, "checking", total=run.sample.counts["documents"], console=console
+    ):
         for file in files:
             if file.file_id in seen:
                 continue
