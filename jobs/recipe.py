@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.decontaminate.config import DecontaminateConfig
 from treespan.jobs.evaluate.config import EvaluateConfig
+from treespan.jobs.graph.config import GraphConfig
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.pack.config import PackConfig
 from treespan.jobs.report.config import ReportConfig
@@ -23,7 +24,15 @@ from treespan.platform.ray_session import RayConfig
 from treespan.platform.recipe import read_recipe
 
 LastStep = Literal[
-    "ingest", "curate", "decontaminate", "sample", "tokenize", "pack", "train", "evaluate"
+    "ingest",
+    "curate",
+    "decontaminate",
+    "graph",
+    "sample",
+    "tokenize",
+    "pack",
+    "train",
+    "evaluate",
 ]
 """The steps that a run can end with, in the order in which they run."""
 
@@ -46,6 +55,8 @@ class Recipe(Config):
     """Which files are kept."""
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     """Which benchmarks must not be in them."""
+    graph: GraphConfig = GraphConfig()
+    """What is parsed for the graph of each repository."""
     sample: SampleConfig = SampleConfig()
     """In which order files are read, and which are held out."""
     tokenize: TokenizeConfig = TokenizeConfig()

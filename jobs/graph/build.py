@@ -67,8 +67,9 @@ class Graph:
     """Files of a language with a query that were too large to be parsed."""
 
 
-def build_graph(files: Sequence[SourceFile], config: GraphConfig = GraphConfig()) -> Graph:
+def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) -> Graph:
     """The graph of ``files``, which are all of one repository, each with a path of its own."""
+    config = config or GraphConfig()
     ordered = sorted(files, key=lambda file: file.path)
     facts: list[Facts] = []
     unparsed = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from treespan.jobs.graph.source_file import SourceFile
 from treespan.jobs.sample.config import SampleConfig
-from treespan.jobs.sample.imports import SourceFile
 from treespan.jobs.sample.strategies import STRATEGIES, Repository
 from treespan.platform.draws import generator, hash64
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from treespan.jobs.graph.source_file import SourceFile
 from treespan.jobs.sample.config import SampleConfig
 from treespan.jobs.sample.documents import cut_documents, order_files
 from treespan.jobs.sample.holdout import Holdout, choose_holdout
-from treespan.jobs.sample.imports import SourceFile
 from treespan.platform.draws import hash64
 from treespan.platform.partitions import Receipt, files_of, map_partitions
 from treespan.platform.schemas import DOCUMENTS, batches, part_name

@@ -21,7 +21,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.sample.imports import SourceFile, import_edges
+from treespan.jobs.graph.build import build_graph
+from treespan.jobs.graph.source_file import SourceFile
 
 Strategy = Callable[["Repository", Sequence[int], Random], list[int]]
 _VOCABULARY = 4096
@@ -61,10 +62,12 @@ class Repository:
     @cached_property
     def imports(self) -> list[list[int]]:
         """For each file, the files it imports."""
-        found: list[list[int]] = [[] for _ in self.files]
-        for importing, imported in import_edges(self.files):
-            found[importing].append(imported)
-        return found
+        place = {file.path: index for index, file in enumerate(self.files)}
+        found: list[set[int]] = [set() for _ in self.files]
+        for edge in build_graph(self.files).edges:
+            if edge.kind == "import":
+                found[place[edge.source]].add(place[edge.target])
+        return [sorted(targets) for targets in found]
 
     @cached_property
     def neighbours(self) -> list[list[int]]:

@@ -65,7 +65,7 @@ def test_curation_dropped_the_planted_files(whole: Outcome, store: Store) -> Non
     broken = " ".join(event["what"] for event in story_of(store, "paths/broken.py"))
     assert "near-duplicate" in broken or "syntax" in broken
     kept = [event["step"] for event in story_of(store, "formats/csv.py")]
-    assert kept[:4] == ["ingest", "curate", "decontaminate", "sample"]
+    assert kept[:5] == ["ingest", "curate", "decontaminate", "graph", "sample"]
 
 
 def test_the_file_with_a_benchmark_is_gone(whole: Outcome, store: Store) -> None:

@@ -88,7 +88,9 @@ class EcmascriptResolver:
             if inside_of(folder, package.folder):
                 found = [self._at(path) for path in package.internal(specifier)]
                 if found:
-                    return _reference(written, True, next((t for t in found if t is not None), None))
+                    return _reference(
+                        written, True, next((t for t in found if t is not None), None)
+                    )
         return Reference(written, False)
 
     def _at(self, path: str) -> int | None:
@@ -102,7 +104,9 @@ class EcmascriptResolver:
         for package in self._packages:
             if package.folder == path and path:
                 tried += [f"{folder}{main}" for main in package.mains]
-                tried += [f"{folder}{main}{ending}" for main in package.mains for ending in _ENDINGS]
+                tried += [
+                    f"{folder}{main}{ending}" for main in package.mains for ending in _ENDINGS
+                ]
         tried += [f"{folder}index{ending}" for ending in _ENDINGS]
         return self._sources.first(tried)
 
@@ -119,5 +123,3 @@ def _reference(written: str, in_repository: bool, target: int | None) -> Referen
 def _package_names(specifier: str) -> Iterator[str]:
     parts = specifier.split("/")
     yield "/".join(parts[:2]) if specifier.startswith("@") else parts[0]
-
-

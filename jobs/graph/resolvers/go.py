@@ -56,7 +56,9 @@ class GoResolver:
                 continue
             targets: dict[int, float] = {}
             for module, root in roots:
-                folder = posixpath.normpath(posixpath.join(root, written[len(module) :].lstrip("/")))
+                folder = posixpath.normpath(
+                    posixpath.join(root, written[len(module) :].lstrip("/"))
+                )
                 targets = self._meant(index, "" if folder == "." else folder)
                 if targets:
                     break
@@ -95,7 +97,7 @@ class GoResolver:
         for written in self._written:
             for folder in self._by_last.get(posixpath.basename(written), ()):
                 module, root = written, folder
-                ended = []
+                ended: list[str] = []
                 while module and root and posixpath.basename(module) == posixpath.basename(root):
                     ended.insert(0, posixpath.basename(root))
                     module, root = posixpath.dirname(module), posixpath.dirname(root)

@@ -31,11 +31,10 @@ class PhpResolver:
                 yield self._required(index, path[1])
 
     def _used(self, index: int, written: str) -> Reference:
-        if written in self._named.packages:
+        found = self._named.longest(index, written) if self._named.knows(written) else {}
+        if not found and written in self._named.packages:
             return Reference(written, True, self._named.used_of_package(index, written))
-        if self._named.knows(written):
-            return Reference(written, True, self._named.longest(index, written))
-        return Reference(written, False)
+        return Reference(written, self._named.knows(written), found)
 
     def _required(self, index: int, written: str) -> Reference:
         folder = posixpath.dirname(self._sources.files[index].path)

@@ -103,7 +103,12 @@ class RustResolver:
 
     def _is_root(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        return name in _ROOTS or posixpath.basename(folder) in ("bin", "tests", "examples", "benches")
+        return name in _ROOTS or posixpath.basename(folder) in (
+            "bin",
+            "tests",
+            "examples",
+            "benches",
+        )
 
     def _children(self, index: int) -> str:
         """The folder of the child modules of a file."""
@@ -138,7 +143,9 @@ class RustResolver:
             return _Module(index, folder)
         start = folder
         while True:
-            root = self._sources.first(posixpath.join(folder, name) for name in ("lib.rs", "main.rs"))
+            root = self._sources.first(
+                posixpath.join(folder, name) for name in ("lib.rs", "main.rs")
+            )
             if root is not None:
                 return _Module(root, folder)
             if not folder:

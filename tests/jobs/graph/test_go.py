@@ -18,7 +18,7 @@ SERVER = {
 
         func main() { fmt.Println(store.Open("x"), Describe(1)) }
         """,
-    "internal/store/open.go": 'package store\n\nfunc Open(p string) *DB { return nil }\n',
+    "internal/store/open.go": "package store\n\nfunc Open(p string) *DB { return nil }\n",
     "internal/store/db.go": "package store\n\ntype DB struct{}\n\nfunc (d *DB) Close() {}\n",
     "internal/store/open_test.go": "package store\n\nfunc Open2() {}\n",
     "internal/drivers/a.go": "package drivers\n\nfunc init() {}\n",

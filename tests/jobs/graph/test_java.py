@@ -86,7 +86,9 @@ def test_a_class_that_is_gone_is_unresolved_and_a_shared_prefix_is_not(resolve: 
 
 
 def test_a_file_with_a_byte_order_mark_and_comments_in_its_imports(resolve: Any) -> None:
-    user = "\ufeffpackage org.acme.app; // x\nimport /* why */ org . acme . Store; // y\nclass M {}\n"
+    user = (
+        "\ufeffpackage org.acme.app; // x\nimport /* why */ org . acme . Store; // y\nclass M {}\n"
+    )
     found = resolve({**LIBRARY, "app/M.java": user})
     assert list(found.of("app/M.java")) == ["org.acme.Store"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treespan.jobs.graph.source_file import SourceFile
 from treespan.jobs.sample.config import SampleConfig, StrategyWeights
 from treespan.jobs.sample.documents import Placed, cut_documents, order_files
 from treespan.jobs.sample.holdout import choose_holdout
-from treespan.jobs.sample.imports import SourceFile, import_edges
 from treespan.jobs.sample.strategies import (
     STRATEGIES,
     Repository,
@@ -22,58 +22,6 @@ from treespan.platform.errors import UserError
 
 def python(path: str, text: str = "") -> SourceFile:
     return SourceFile(path, "Python", text)
-
-
-REPOSITORY = [
-    python("src/app/__init__.py"),
-    python("src/app/models.py", "import os\nfrom . import fields\nfrom .core.base import Base\n"),
-    python("src/app/fields.py", "from app.core import base as b\n"),
-    python("src/app/core/__init__.py"),
-    python("src/app/core/base.py", "from __future__ import annotations\n"),
-    python(
-        "src/app/views.py", "import app.models\nfrom app.models import (\n    A,\n    B as C,\n)\n"
-    ),
-    python("tests/test_views.py", "from app import views\n"),
-]
-
-
-def edges_by_path(files: list[SourceFile]) -> set[tuple[str, str]]:
-    return {(files[a].path, files[b].path) for a, b in import_edges(files)}
-
-
-def test_python_imports() -> None:
-    assert edges_by_path(REPOSITORY) == {
-        ("src/app/models.py", "src/app/fields.py"),
-        ("src/app/models.py", "src/app/core/base.py"),
-        ("src/app/fields.py", "src/app/core/base.py"),
-        ("src/app/views.py", "src/app/models.py"),
-        ("tests/test_views.py", "src/app/views.py"),
-    }
-
-
-def test_imports_by_path() -> None:
-    script = [
-        SourceFile("web/a.ts", "TypeScript", "import {x} from './lib';\nexport * from './b';\n"),
-        SourceFile("web/b.ts", "TypeScript", "import React from 'react';\n"),
-        SourceFile("web/lib/index.ts", "TypeScript", ""),
-        SourceFile("web/c.js", "JavaScript", "const b = require('./a.ts');\n"),
-    ]
-    assert edges_by_path(script) == {
-        ("web/a.ts", "web/lib/index.ts"),
-        ("web/a.ts", "web/b.ts"),
-        ("web/c.js", "web/a.ts"),
-    }
-    c = [
-        SourceFile("src/main.c", "C", '#include <stdio.h>\n#include "util.h"\n#include "x/y.h"\n'),
-        SourceFile("src/util.h", "C", ""),
-        SourceFile("include/x/y.h", "C", ""),
-    ]
-    assert edges_by_path(c) == {("src/main.c", "src/util.h"), ("src/main.c", "include/x/y.h")}
-
-
-def test_a_name_that_several_files_answer_to_is_no_edge() -> None:
-    files = [python("a/x.py"), python("b/x.py"), python("c/y.py", "import x\n")]
-    assert edges_by_path(files) == set()
 
 
 def graph(count: int, edges: list[tuple[int, int]]) -> list[list[int]]:
