@@ -122,6 +122,10 @@ def _statements(captures: dict[str, list[Node]], text: Callable[[Node], str]) ->
             if body.start_byte <= node.start_byte < body.end_byte
         )
         before = node.prev_sibling if attributes else None
+        while before is not None and before.type == "attribute_item":
+            if before.end_byte in attributes:
+                break
+            before = before.prev_sibling
         attribute = attributes.get(before.end_byte, "") if before is not None else ""
         found.append(Statement(attribute + text(node), scope))
     return found
