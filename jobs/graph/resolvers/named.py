@@ -24,10 +24,13 @@ class NamedFiles:
             facts = sources.facts[index]
             if not facts.definitions:
                 continue
-            self.packages.setdefault(facts.package, []).append(index)
-            for name in sorted({definition.name for definition in facts.definitions}):
-                full = f"{facts.package}{separator}{name}" if facts.package else name
-                self._files.setdefault(full, []).append(index)
+            # Which of several packages in a file defines what is not told apart: few files have
+            # more than one.
+            for package in facts.packages or ("",):
+                self.packages.setdefault(package, []).append(index)
+                for name in sorted({definition.name for definition in facts.definitions}):
+                    full = f"{package}{separator}{name}" if package else name
+                    self._files.setdefault(full, []).append(index)
 
     def knows(self, name: str) -> bool:
         """Whether what stands right above ``name`` is a package or a symbol of the repository. A

@@ -40,6 +40,15 @@ class RustModules:
         self._sources = sources
         self._children: dict[tuple[int, tuple[str, ...]], int] = {}
         self._parents: dict[int, Module] = {}
+        self._manifests: dict[str, dict[str, Any]] = {}
+        self._inline = {
+            index: {
+                statement.scope[:depth]
+                for statement in sources.facts[index].imports
+                for depth in range(1, len(statement.scope) + 1)
+            }
+            for index in indices
+        }
         for index in sorted(indices, key=self._rank):
             for statement in sources.facts[index].imports:
                 name = declared_name(statement)
@@ -66,11 +75,7 @@ class RustModules:
             found = self._below(module.file, module.scope, name)
         if found is not None and found != module.file:
             return Module(found)
-        inline = any(
-            statement.scope[: len(scope)] == scope
-            for statement in self._sources.facts[module.file].imports
-        )
-        return Module(module.file, scope) if inline else None
+        return Module(module.file, scope) if scope in self._inline[module.file] else None
 
     def parent(self, module: Module) -> Module | None:
         """The module around ``module``; None for the root of a crate."""
@@ -111,19 +116,20 @@ class RustModules:
         while True:
             package = self._manifest(folder).get("package")
             if package is not None:
-                return package.get("edition", "2015") == "2015"
+                return bool(package.get("edition", "2015") == "2015")
             if not folder:
                 return True
             folder = posixpath.dirname(folder)
 
     def _manifest(self, folder: str) -> dict[str, Any]:
-        index = self._sources.by_path.get(posixpath.join(folder, "Cargo.toml"))
-        if index is None:
-            return {}
-        try:
-            return tomllib.loads(self._sources.files[index].text)
-        except tomllib.TOMLDecodeError:
-            return {}
+        if folder not in self._manifests:
+            index = self._sources.by_path.get(posixpath.join(folder, "Cargo.toml"))
+            text = "" if index is None else self._sources.files[index].text
+            try:
+                self._manifests[folder] = tomllib.loads(text)
+            except tomllib.TOMLDecodeError:
+                self._manifests[folder] = {}
+        return self._manifests[folder]
 
     def _below(self, index: int, scope: tuple[str, ...], name: str) -> int | None:
         path = self._sources.files[index].path
