@@ -88,6 +88,17 @@ class Recipe(Config):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _orders_are_known_to_the_format(self) -> Recipe:
+        fim_format, spm = self.tokenize.fim_format, self.pack.objectives.spm
+        for order, share, only in (("spm", spm, 0), ("psm", 1 - spm, 1)):
+            if share > 0 and order not in fim_format.orders:
+                raise ValueError(
+                    f"pack.objectives.spm {spm:g} asks for the order {order}, which "
+                    f"tokenize.fim_format {fim_format.name!r} lacks; set pack.objectives.spm to {only}"
+                )
+        return self
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe at ``path`` with ``overrides`` (``a.b=value``) on top.

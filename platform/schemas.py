@@ -111,6 +111,7 @@ DOCUMENTS = _schema(
         ("document_id", pa.string()),
         ("repo", pa.string()),
         ("file_ids", pa.list_(pa.string())),  # in reading order
+        ("copies", pa.list_(pa.int32())),  # which reading of the file: 0 is the first in an epoch
         ("strategies", pa.list_(pa.string())),  # which strategy put each file there
         ("languages", pa.list_(pa.string())),
         ("bytes", pa.int64()),

@@ -1,4 +1,4 @@
-"""A file of a repository as the graph and the sampling strategies see it."""
+"""A source file as the graph and the sampling see it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What the strategies need to know of a file."""
+    """What is needed to know of a file."""
 
     path: str
     language: str

@@ -183,7 +183,8 @@ def test_a_store_stands_for_its_newest_checkpoint(
 
 def test_the_report_is_self_contained(whole: Outcome, store: Store) -> None:
     html = store.read_bytes(f"{whole.outputs['report'].folder}/report.html").decode()
-    assert html.count("<svg") == 6
+    # Three of what was kept, two or more of packing, one of the losses and two of the scores.
+    assert html.count("<svg") >= 8
     assert "csv.py" in html or "Completions" in html
     assert "src=" not in html
     assert "@import" not in html

@@ -43,7 +43,7 @@ def recipe(tmp_path: Path, benchmark: Path) -> Recipe:
 def test_without_benchmarks_there_is_no_such_step(root: Path) -> None:
     steps = {step.name: step for step in steps_of(load_recipe(root / "recipes/quickstart.yaml"))}
     assert "decontaminate" not in steps
-    assert steps["sample"].inputs == ("curate",)
+    assert steps["sample"].inputs == ("curate", "graph")
     assert steps["pack"].inputs == ("curate", "sample", "tokenize")
 
 

@@ -1,0 +1,109 @@
+"""Methods and their parts: the signature, the body, and the runs of statements in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from treespan.model.kinds.captures import Captures
+from treespan.model.kinds.lines import Lines
+
+MIN_STATEMENTS = 3
+"""Statements that a body must have to have a top, a middle and a bottom (ours: one for each)."""
+
+_LISTS = ("statement_list", "statements")
+"""Types of nodes that some grammars put between a body and its statements."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A function or method with a body. Ranges are bytes [start, end)."""
+
+    node: Node
+    """That of the body."""
+    body: tuple[int, int]
+    """What stands between the braces, or the whole of a body without, behind a docstring; blanks at
+    its ends removed."""
+    definition: tuple[int, int] | None = None
+    """All of it, with decorators; None for a closure."""
+    signature: tuple[int, int] | None = None
+    """From behind its annotations to where the body begins, a colon or ``=`` included."""
+
+
+def find_methods(found: Captures, lines: Lines) -> Iterator[Method]:
+    """The methods and closures whose bodies have some text."""
+    for at, node in found.bodies.items():
+        definition = found.methods.get(at)
+        start, end = at, node.end_byte
+        braced = lines.data[start : start + 1] == b"{" and node.child_count > 0
+        braced = braced and getattr(node.child(0), "type", "") == "{"
+        if braced:
+            if end - start < 2 or lines.data[end - 1 : end] != b"}":
+                continue
+            start, end = start + 1, end - 1
+        signature = None
+        if definition is not None:
+            first = lines.without_annotations(*definition)
+            last = lines.without_comments(first, at)
+            if first < last:
+                signature = first, last
+                if not braced:
+                    start = _behind_signature(last, start, lines)
+        documented = found.docstrings.get(at)
+        start = lines.strip_start(start if documented is None else documented, end)
+        end = lines.strip_end(start, end)
+        if not braced:
+            end = lines.line_close(end) or end
+        if start < end:
+            yield Method(node, (start, end), definition, signature)
+
+
+def with_comment(method: Method, found: Captures, lines: Lines) -> set[tuple[int, int]]:
+    """The method with the comment above it; or as it is, if a docstring documents it. One span, or
+    none where nothing documents it."""
+    assert method.definition is not None
+    start, end = method.definition
+    end = lines.strip_end(start, end)
+    first, commented = lines.leading(start)
+    if not commented and method.node.start_byte not in found.docstrings:
+        return set()
+    return {(first if commented else start, lines.line_close(end) or end)}
+
+
+def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple[int, int]]:
+    """``body-top``, ``body-mid`` and ``body-bottom``: the statements of the body in three runs of
+    whole lines, as equal as can be, the middle taking what is left over."""
+    node = method.node
+    if node.has_error:
+        return {}
+    children = node.named_children
+    if len(children) == 1 and children[0].type in _LISTS:
+        children = children[0].named_children
+    statements = []
+    for child in children:
+        start = child.start_byte
+        if start in found.comments or start in found.docstrings or start in found.clauses:
+            continue
+        statements.append((start, lines.strip_end(start, child.end_byte)))
+    count = len(statements)
+    if count < MIN_STATEMENTS:
+        return {}
+    third = count // 3
+    parts = {"body-top": (0, third), "body-mid": (third, count - third)}
+    parts["body-bottom"] = count - third, count
+    spans = {}
+    for kind, (first, last) in parts.items():
+        start = statements[first][0]
+        end = lines.line_close(statements[last - 1][1])
+        if end is not None and lines.begins_line(start):
+            spans[kind] = start, end
+    return spans
+
+
+def _behind_signature(signature_end: int, body_start: int, lines: Lines) -> int:
+    """Comments between a signature and its body belong to the body, but for those on the line of
+    the signature."""
+    close = lines.line_close(signature_end)
+    return body_start if close is None else lines.strip_start(close, body_start)
