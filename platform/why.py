@@ -65,6 +65,7 @@ def _events(run: Run, repo: str, path: str) -> Iterator[Event]:
         if name in run.steps:
             yield from _filtered(run, name, repo, path)
     if found:
+        yield from _tied(run, repo, path, found[0]["file_id"])
         yield from _afterwards(run, repo, path, found[0]["file_id"])
 
 
@@ -79,6 +80,21 @@ def _filtered(run: Run, step: str, repo: str, path: str) -> Iterator[Event]:
             yield Event(step=step, what=f"kept as {row['language']}", record=row)
         elif not decisions:
             yield Event(step=step, what="kept, no benchmark in it", record=row)
+
+
+def _tied(run: Run, repo: str, path: str, file_id: str) -> Iterator[Event]:
+    """How many files it uses, and how many use it."""
+    if "graph" not in run.steps:
+        return
+    (files_from,) = run.steps["graph"].manifest["inputs"]
+    if not rows_of(run.steps[files_from], "files", repo, path):
+        return
+    table = _partition(run, "graph", "edges", repo)
+    uses = pc.count_distinct(table.filter(pc.equal(table["source_id"], file_id))["target_id"])
+    used = pc.count_distinct(table.filter(pc.equal(table["target_id"], file_id))["source_id"])
+    record = {"uses": uses.as_py(), "used_by": used.as_py()}
+    what = f"uses {record['uses']} files of its repository, used by {record['used_by']}"
+    yield Event(step="graph", what=what, record=record)
 
 
 def _afterwards(run: Run, repo: str, path: str, file_id: str) -> Iterator[Event]:

@@ -69,8 +69,13 @@ class Facts:
     """Names called or mentioned, and how often."""
     members: Counter[str] = field(default_factory=Counter)
     """Names behind a dot."""
-    package: str = ""
-    """The declared package or namespace."""
+    packages: Sequence[str] = ()
+    """The declared packages or namespaces by their full names, in the order of the text."""
+
+    @property
+    def package(self) -> str:
+        """The first of ``packages``, or empty."""
+        return self.packages[0] if self.packages else ""
 
 
 NOTHING = Facts()
@@ -97,7 +102,7 @@ def read_facts(file: SourceFile) -> Facts:
         for node in nodes
     }
     lines = _Lines(data)
-    packages = captures.get("package", [])
+    packages = sorted(captures.get("package", []), key=lambda node: node.start_byte)
     return Facts(
         [
             Definition(name, kind, lines.at(start))
@@ -106,8 +111,20 @@ def read_facts(file: SourceFile) -> Facts:
         _statements(captures, text),
         _counted(captures.get("use", []), data),
         _counted(captures.get("use.member", []), data),
-        text(min(packages, key=lambda node: node.start_byte)) if packages else "",
+        tuple(dict.fromkeys(_full_package(node, text) for node in packages)),
     )
+
+
+def _full_package(node: Node, text: Callable[[Node], str]) -> str:
+    """The name of a package with those around it, as C# nests them."""
+    names, declaration = [text(node)], node.parent
+    around = declaration.parent if declaration is not None else None
+    while declaration is not None and around is not None:
+        if around.type == declaration.type:
+            outer = around.child_by_field_name("name")
+            names += [] if outer is None else [text(outer)]
+        around = around.parent
+    return ".".join(reversed(names))
 
 
 def _statements(captures: dict[str, list[Node]], text: Callable[[Node], str]) -> list[Statement]:
@@ -122,6 +139,10 @@ def _statements(captures: dict[str, list[Node]], text: Callable[[Node], str]) ->
             if body.start_byte <= node.start_byte < body.end_byte
         )
         before = node.prev_sibling if attributes else None
+        while before is not None and before.type == "attribute_item":
+            if before.end_byte in attributes:
+                break
+            before = before.prev_sibling
         attribute = attributes.get(before.end_byte, "") if before is not None else ""
         found.append(Statement(attribute + text(node), scope))
     return found

@@ -3,7 +3,7 @@
 (annotation_type_declaration name: (identifier) @definition.interface)
 (enum_declaration name: (identifier) @definition.enum)
 (record_declaration name: (identifier) @definition.class)
-(method_declaration name: (identifier) @definition.function)
+(method_declaration name: (identifier) @definition.method)
 
 (package_declaration (_) @package)
 (import_declaration) @import

@@ -1,7 +1,8 @@
 (class_declaration (type_identifier) @definition.class)
 (object_declaration (type_identifier) @definition.class)
 (type_alias . (type_identifier) @definition.type)
-(function_declaration (simple_identifier) @definition.function)
+(source_file (function_declaration (simple_identifier) @definition.function))
+(class_body (function_declaration (simple_identifier) @definition.method))
 (source_file (property_declaration (variable_declaration (simple_identifier) @definition.variable)))
 
 (package_header (identifier) @package)

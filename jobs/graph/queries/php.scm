@@ -2,6 +2,9 @@
 (interface_declaration name: (name) @definition.interface)
 (trait_declaration name: (name) @definition.class)
 (enum_declaration name: (name) @definition.enum)
+(program (const_declaration (const_element (name) @definition.variable)))
+(namespace_definition body: (compound_statement
+  (const_declaration (const_element (name) @definition.variable))))
 (function_definition name: (name) @definition.function)
 (method_declaration name: (name) @definition.method)
 
@@ -22,3 +25,11 @@
 (function_call_expression function: (name) @use)
 (scoped_call_expression name: (name) @use.member)
 (member_call_expression name: (name) @use.member)
+
+(object_creation_expression (qualified_name (name) @use))
+(base_clause (qualified_name (name) @use))
+(class_interface_clause (qualified_name (name) @use))
+(named_type (qualified_name (name) @use))
+(scoped_call_expression scope: (qualified_name (name) @use))
+(class_constant_access_expression . (qualified_name (name) @use))
+(function_call_expression function: (qualified_name (name) @use))

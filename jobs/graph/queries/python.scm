@@ -1,6 +1,6 @@
 (function_definition name: (identifier) @definition.function)
 (class_definition name: (identifier) @definition.class)
-(module (expression_statement (assignment left: (identifier) @definition.variable)))
+(module (assignment left: (identifier) @definition.variable))
 
 (import_statement) @import
 (import_from_statement) @import

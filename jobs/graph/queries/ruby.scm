@@ -1,10 +1,12 @@
 (module name: (constant) @definition.module)
 (class name: (constant) @definition.class)
 (class name: (scope_resolution name: (constant) @definition.class))
+(program (assignment left: (constant) @definition.variable))
+(body_statement (assignment left: (constant) @definition.variable))
 (method name: (identifier) @definition.method)
 (singleton_method name: (identifier) @definition.method)
 
-((call method: (identifier) @_require arguments: (argument_list . (string))) @import
+((call method: (identifier) @_require arguments: (argument_list . [(string) (call) (binary)])) @import
   (#any-of? @_require "require" "require_relative" "load"))
 ((call method: (identifier) @_require arguments: (argument_list (simple_symbol) . (string))) @import
   (#eq? @_require "autoload"))

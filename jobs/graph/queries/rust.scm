@@ -6,12 +6,14 @@
 (type_item name: (type_identifier) @definition.type)
 (const_item name: (identifier) @definition.variable)
 (static_item name: (identifier) @definition.variable)
+(mod_item name: (identifier) @definition.module body: (_))
 (macro_definition name: (identifier) @definition.macro)
 
 (mod_item name: (identifier) @scope body: (_) @scope.body)
 (mod_item !body) @import
-((attribute_item) @import.attribute . (mod_item !body))
+((attribute_item (attribute (identifier) @_path)) @import.attribute (#eq? @_path "path"))
 (use_declaration) @import
+(extern_crate_declaration) @import
 
 (call_expression function: (identifier) @use)
 (call_expression function: (scoped_identifier name: (identifier) @use.member))

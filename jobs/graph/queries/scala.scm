@@ -3,7 +3,8 @@
 (trait_definition name: (_) @definition.interface)
 (enum_definition name: (_) @definition.enum)
 (type_definition name: (_) @definition.type)
-(function_definition name: (identifier) @definition.function)
+(compilation_unit (function_definition name: (identifier) @definition.function))
+(template_body (function_definition name: (identifier) @definition.method))
 
 (package_clause name: (_) @package)
 (import_declaration) @import

@@ -9,7 +9,9 @@ from treespan.jobs.graph.resolvers.named import NamedFiles
 from treespan.jobs.graph.resolvers.reference import Reference, Sources
 
 LANGUAGES = ("C#",)
-_USING = re.compile(r"(?:global\s+)?using\s+(?:static\s+|unsafe\s+)?(?:\w+\s*=\s*)?([\w.]+)")
+_USING = re.compile(
+    r"(?:global\s+)?using\s+(?:static\s+|unsafe\s+)?(?:\w+\s*=\s*)?(?:global::)?([\w.]+)"
+)
 
 
 class DotnetResolver:
@@ -24,10 +26,19 @@ class DotnetResolver:
             found = _USING.match(statement.text)
             if found is None:
                 continue
-            written = found[1]
-            if written in self._named.packages:
-                yield Reference(written, True, self._named.used_of_package(index, written))
-            elif self._named.knows(written):
-                yield Reference(written, True, self._named.longest(index, written))
-            else:
-                yield Reference(written, False)
+            yield self._resolved(index, found[1])
+
+    def _resolved(self, index: int, written: str) -> Reference:
+        """What ``written`` means: a full name, or one seen from a namespace of the file."""
+        for name in (written, *self._seen_from(index, written)):
+            if name in self._named.packages:
+                return Reference(written, True, self._named.used_of_package(index, name))
+            if self._named.knows(name) and (found := self._named.longest(index, name)):
+                return Reference(written, True, found)
+        return Reference(written, self._named.knows(written))
+
+    def _seen_from(self, index: int, written: str) -> Iterator[str]:
+        for package in self._sources.facts[index].packages:
+            parts = package.split(".")
+            for depth in range(len(parts), 0, -1):
+                yield ".".join([*parts[:depth], written])

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from treespan.jobs.graph.resolvers.reference import SURE, Reference, Sources, shared
+from treespan.jobs.graph.resolvers.package_files import PackageFiles
+from treespan.jobs.graph.resolvers.reference import Reference, Sources, distance
 
 LANGUAGES = ("Go",)
 _MIN_VOTES = 2
@@ -33,11 +34,11 @@ class GoResolver:
             self._by_folder.setdefault(posixpath.dirname(sources.files[index].path), []).append(
                 index
             )
-        self._defined = {
-            index: {definition.name for definition in sources.facts[index].definitions}
-            for indices in self._by_folder.values()
-            for index in indices
-        }
+        self._by_last: dict[str, list[str]] = {}
+        for folder in sorted(self._by_folder):
+            if folder:
+                self._by_last.setdefault(posixpath.basename(folder), []).append(folder)
+        self._package_files = PackageFiles(sources, sources.of(LANGUAGES))
         self._modules = self._declared() or self._inferred()
 
     def references(self, index: int) -> Iterator[Reference]:
@@ -49,31 +50,38 @@ class GoResolver:
                 if written == module or written.startswith(f"{module}/")
             ]
             if not roots:
-                yield Reference(written, False)
+                copied = self._copied(index, written)
+                found = {} if copied is None else self._meant(index, copied)
+                yield Reference(written, bool(found), found)
                 continue
             targets: dict[int, float] = {}
             for module, root in roots:
                 folder = posixpath.normpath(
                     posixpath.join(root, written[len(module) :].lstrip("/"))
                 )
-                members = self._by_folder.get("" if folder == "." else folder, [])
-                if members:
-                    targets = self._used(index, members)
+                targets = self._meant(index, "" if folder == "." else folder)
+                if targets:
                     break
             yield Reference(written, True, targets)
 
-    def _used(self, origin: int, members: list[int]) -> dict[int, float]:
-        """Those files of a package that define a name which ``origin`` uses behind a dot."""
-        members = [
-            index for index in members if not self._sources.files[index].path.endswith("_test.go")
-        ] or members
-        names = self._sources.facts[origin].members.keys() | self._sources.facts[origin].uses.keys()
-        used = [index for index in members if not names.isdisjoint(self._defined[index])]
-        if used:
-            return dict.fromkeys(used, SURE)
-        # Imported for its effects, or by names that no query sees: the file named like the package
-        # stands for it where too many share it.
-        return shared(members) or {members[0]: SURE / len(members)}
+    def _meant(self, origin: int, folder: str) -> dict[int, float]:
+        """The files of the package in ``folder``; its tests are nobody's to import."""
+        members = self._by_folder.get(folder, [])
+        code = [i for i in members if not self._sources.files[i].path.endswith("_test.go")]
+        return self._package_files.meant(origin, code or members)
+
+    def _copied(self, origin: int, written: str) -> str | None:
+        """The folder that has the whole import path as its end (``vendor/``, a GOPATH), the one
+        that shares the most folders with the importing file."""
+        if "." not in written.partition("/")[0]:
+            return None
+        path = self._sources.files[origin].path
+        ending = [
+            folder
+            for folder in self._by_last.get(posixpath.basename(written), ())
+            if f"/{folder}".endswith(f"/{written}")
+        ]
+        return min(ending, key=lambda folder: (distance(folder, path), folder), default=None)
 
     def _declared(self) -> list[tuple[str, str]]:
         found = []
@@ -85,13 +93,9 @@ class GoResolver:
 
     def _inferred(self) -> list[tuple[str, str]]:
         """Pairs of a module's path and its folder, the longest paths first."""
-        by_last: dict[str, list[str]] = {}
-        for folder in sorted(self._by_folder):
-            if folder:
-                by_last.setdefault(posixpath.basename(folder), []).append(folder)
         votes: dict[tuple[str, str], set[str]] = {}
         for written in self._written:
-            for folder in by_last.get(posixpath.basename(written), ()):
+            for folder in self._by_last.get(posixpath.basename(written), ()):
                 module, root = written, folder
                 ended: list[str] = []
                 while module and root and posixpath.basename(module) == posixpath.basename(root):

@@ -35,13 +35,13 @@ class JvmResolver:
         if wildcard or parts[-1] in _GIVEN:
             parts = parts[:-1]
         name = ".".join(parts)
-        inside = self._named.knows(name, whole=wildcard)
+        inside = self._is_inside(name, wildcard=wildcard)
         if not inside and self._sources.files[index].language == "Scala":
             # A package sees what stands in those above it, so imports may leave these out.
             above = package.split(".")
             for depth in range(len(above), 0, -1):
                 longer = ".".join([*above[:depth], *parts])
-                if self._named.knows(longer, whole=wildcard):
+                if self._is_inside(longer, wildcard=wildcard):
                     name, inside = longer, True
                     break
         if not inside:
@@ -49,6 +49,19 @@ class JvmResolver:
         if wildcard and name in self._named.packages:
             return Reference(written, True, self._named.used_of_package(index, name))
         return Reference(written, True, self._named.longest(index, name))
+
+    def _is_inside(self, name: str, *, wildcard: bool) -> bool:
+        """Whether ``name`` is in a package of the repository.
+
+        Below the longest such package stands a class, told by its capital where it is not known.
+        A small letter there begins another package, which may be another project's.
+        """
+        below = self._named.below_package(name)
+        if below is None:
+            return False
+        if not below:
+            return True
+        return below[0][:1].isupper() or (len(below) == 1 and not wildcard)
 
 
 def _names(text: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from treespan.jobs.graph.resolvers.reference import SURE, Sources, shared
+from treespan.jobs.graph.resolvers.package_files import PackageFiles
+from treespan.jobs.graph.resolvers.reference import Sources
 
 
 class NamedFiles:
@@ -18,22 +19,33 @@ class NamedFiles:
         self.packages: dict[str, list[int]] = {}
         """The files that declare a package."""
         self._files: dict[str, list[int]] = {}
+        self._package_files = PackageFiles(sources, indices)
         for index in indices:
             facts = sources.facts[index]
             if not facts.definitions:
                 continue
-            self.packages.setdefault(facts.package, []).append(index)
-            for name in sorted({definition.name for definition in facts.definitions}):
-                full = f"{facts.package}{separator}{name}" if facts.package else name
-                self._files.setdefault(full, []).append(index)
+            # Which of several packages in a file defines what is not told apart: few files have
+            # more than one.
+            for package in facts.packages or ("",):
+                self.packages.setdefault(package, []).append(index)
+                for name in sorted({definition.name for definition in facts.definitions}):
+                    full = f"{package}{separator}{name}" if package else name
+                    self._files.setdefault(full, []).append(index)
 
-    def knows(self, name: str, *, whole: bool = False) -> bool:
-        """Whether what stands right above ``name`` (``whole``: or it itself) is a package or a
-        symbol of the repository. A package further up may be shared with other projects.
+    def knows(self, name: str) -> bool:
+        """Whether what stands right above ``name`` is a package or a symbol of the repository. A
+        package further up may be shared with other projects.
         """
         above = name.rpartition(self._separator)[0]
-        wanted = (name, above) if whole else (above,)
-        return any(full and (full in self.packages or full in self._files) for full in wanted)
+        return bool(above) and (above in self.packages or above in self._files)
+
+    def below_package(self, name: str) -> list[str] | None:
+        """The parts of ``name`` below the longest package of the repository above or at it."""
+        parts = name.split(self._separator)
+        for depth in range(len(parts), 0, -1):
+            if self._separator.join(parts[:depth]) in self.packages:
+                return parts[depth:]
+        return None
 
     def longest(self, origin: int, name: str) -> dict[int, float]:
         """The files of ``name`` or, for what lies within a class, of the class around it."""
@@ -46,18 +58,5 @@ class NamedFiles:
         return {}
 
     def used_of_package(self, origin: int, package: str) -> dict[int, float]:
-        """The files of ``package`` that define a name which ``origin`` uses.
-
-        Where it seems to use none, all files of the package share the weight.
-        """
-        members = [index for index in self.packages.get(package, ()) if index != origin]
-        facts = self._sources.facts[origin]
-        used = [
-            index
-            for index in members
-            if any(
-                definition.name in facts.uses and definition.kind not in ("function", "method")
-                for definition in self._sources.facts[index].definitions
-            )
-        ]
-        return dict.fromkeys(used, SURE) if used else shared(members)
+        """The files of ``package`` that define a name which ``origin`` uses."""
+        return self._package_files.meant(origin, self.packages.get(package, ()))

@@ -3,7 +3,7 @@
 Where an import root lies is unknown (``src/``, ``lib/``), so a module answers to every tail of its
 path that starts at or above its own root: the nearest folder above it that is no package. A folder
 is a package if it has an ``__init__`` file, or (curation drops empty ones) if a file in or below it
-imports relatively through it.
+imports relatively through it, and finds what it imports.
 """
 
 from __future__ import annotations
@@ -85,8 +85,13 @@ class PythonResolver:
             folder, _, name = path.rpartition("/")
             if name.startswith("__init__."):
                 found.add(folder)
-            for module, _ in self._imports[index]:
+            for module, imported in self._imports[index]:
                 level = len(module) - len(module.lstrip("."))
+                if (
+                    not level
+                    or not self._relative(index, module[level:], level, imported, "").targets
+                ):
+                    continue
                 above = folder
                 for _ in range(level):
                     found.add(above)

@@ -1,178 +1,128 @@
-"""Rust: ``mod`` by the rules of the module tree, ``use`` by walking that tree.
+"""Rust: ``mod`` by its declaration, ``use`` by walking the module tree as far as it goes.
 
-A file's module is told by its path below its crate's root, the folder of ``lib.rs`` or ``main.rs``.
-Other crates of the repository go by the name in Cargo.toml, or else by the name of their folder.
+What is left of a path below the deepest module is an item, or a name that is passed on there. A
+path whose rest that file does not even mention is unresolved: its module is missing.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from treespan.jobs.graph.facts import Statement
-from treespan.jobs.graph.resolvers.reference import Reference, Sources, inside
+from treespan.jobs.graph.resolvers.reference import SURE, Reference, Sources
+from treespan.jobs.graph.resolvers.rust_modules import Module, RustModules, declared_name
 
 LANGUAGES = ("Rust",)
-_ROOTS = ("lib.rs", "main.rs", "mod.rs")
-_NAME = re.compile(r"^\s*name\s*=\s*\"([^\"]+)\"", re.MULTILINE)
-_MOD = re.compile(r"\bmod\s+(?:r#)?(\w+)\s*;")
-_PATH = re.compile(r"#\[\s*path\s*=\s*\"([^\"]+)\"")
+_PASSED_ON = 0.5
+"""Weight where a file does not mention the name but passes on all names of another (``*``)."""
+
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class _Module:
-    """A place in the module tree: the file that holds it, and the folder of its children."""
-
-    file: int | None
-    folder: str
+_EXTERN = re.compile(r"\bextern\s+crate\s+(\w+)")
+_WORD = re.compile(r"\w+")
 
 
 class RustResolver:
-    """``mod`` and ``use`` of Rust files."""
+    """``mod``, ``use`` and ``extern crate`` of Rust files."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._indices = sources.of(LANGUAGES)
-        self._crates = self._named_crates()
+        indices = sources.of(LANGUAGES)
+        self._modules = RustModules(sources, indices)
+        self._words: dict[int, frozenset[str]] = {}
+        self._crates: dict[str, Module] = {}
+        for name, module in self._modules.libraries():
+            name = name or self._voted_name(module, indices)
+            if name:
+                self._crates.setdefault(name, module)
 
     def references(self, index: int) -> Iterator[Reference]:
         for statement in self._sources.facts[index].imports:
-            module = _MOD.search(statement.text)
-            if module is not None and "use " not in statement.text:
-                yield self._declared(index, module[1], statement)
+            name = declared_name(statement)
+            if name is not None:
+                target = self._modules.declared(index, name, statement)
+                yield Reference(f"mod {name}", True, {} if target is None else {target: SURE})
                 continue
-            text = _COMMENT.sub(" ", statement.text)
-            tree = re.sub(r"^.*?\buse\b", "", text, count=1, flags=re.DOTALL).strip().rstrip(";")
-            for path in _leaves(tree):
+            for path in _paths(statement):
                 yield self._used(index, path, statement.scope)
 
-    def _declared(self, index: int, name: str, statement: Statement) -> Reference:
-        given = _PATH.search(statement.text)
-        if given is not None:
-            target = self._sources.by_path.get(
-                inside(posixpath.dirname(self._sources.files[index].path), given[1])
-            )
-            return _reference(f"mod {name}", True, target)
-        folder = posixpath.join(self._children(index), *statement.scope)
-        return _reference(f"mod {name}", True, self._file_of(folder, name))
-
     def _used(self, index: int, path: list[str], scope: tuple[str, ...]) -> Reference:
-        written = "::".join(path)
-        here = [*scope]
+        here: Module | None = Module(index, scope)
         first, rest = path[0], path[1:]
         if first in ("crate", "$crate"):
-            return self._walked(written, self._root(index), rest)
+            return self._walked(path, self._modules.root(index), rest)
         if first in ("self", "super"):
-            module = self._module(index)
-            while rest and first == "self" and rest[0] == "super":
-                first, rest = rest[0], rest[1:]
-            while first == "super":
-                if here:
-                    here.pop()
-                else:
-                    module = self._parent(module)
-                if not rest or rest[0] != "super":
-                    break
-                rest = rest[1:]
-            if here:
-                return Reference(written, True, {index: 1.0})
-            return self._walked(written, module, rest)
-        if first in self._crates:
-            return self._walked(written, self._crates[first], rest)
-        child = self._file_of(self._children(index), first)
-        if child is not None:
-            return self._walked(written, self._module(index), path)
-        return Reference(written, False)
-
-    def _walked(self, written: str, module: _Module, path: list[str]) -> Reference:
-        """The deepest module that ``path`` leads to from ``module``; what is left is an item."""
-        for name in path:
-            child = self._file_of(module.folder, name)
-            if child is None:
-                break
-            module = _Module(child, posixpath.join(module.folder, name))
-        return _reference(written, True, module.file)
-
-    def _file_of(self, folder: str, name: str) -> int | None:
-        name = name.removeprefix("r#")
-        base = posixpath.join(folder, name)
-        return self._sources.first((f"{base}.rs", f"{base}/mod.rs"))
-
-    def _is_root(self, path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        return name in _ROOTS or posixpath.basename(folder) in (
-            "bin",
-            "tests",
-            "examples",
-            "benches",
-        )
-
-    def _children(self, index: int) -> str:
-        """The folder of the child modules of a file."""
-        path = self._sources.files[index].path
-        folder, name = posixpath.split(path)
-        if name == "build.rs" or self._is_root(path):
-            return folder
-        return path.removesuffix(".rs")
-
-    def _module(self, index: int) -> _Module:
-        return _Module(index, self._children(index))
-
-    def _parent(self, module: _Module) -> _Module:
-        """The module around one: its file lies beside the folder, or is a root within it."""
-        folder = posixpath.dirname(module.folder)
-        if module.file is not None and self._is_crate_root(module.file):
-            folder = module.folder
-        file = self._sources.first(
-            [posixpath.join(folder, root) for root in ("mod.rs", "lib.rs", "main.rs")]
-            + ([f"{folder}.rs"] if folder else [])
-        )
-        return _Module(file, folder)
-
-    def _is_crate_root(self, index: int) -> bool:
-        return posixpath.basename(self._sources.files[index].path) in ("lib.rs", "main.rs")
-
-    def _root(self, index: int) -> _Module:
-        """The crate of a file: the nearest folder above it that holds ``lib.rs`` or ``main.rs``."""
-        path = self._sources.files[index].path
-        folder = posixpath.dirname(path)
-        if posixpath.basename(path) in ("lib.rs", "main.rs"):
-            return _Module(index, folder)
-        start = folder
-        while True:
-            root = self._sources.first(
-                posixpath.join(folder, name) for name in ("lib.rs", "main.rs")
+            rest = path[1:] if first == "self" else path
+            while here is not None and rest and rest[0] == "super":
+                here, rest = self._modules.parent(here), rest[1:]
+            return (
+                Reference("::".join(path), True) if here is None else self._walked(path, here, rest)
             )
-            if root is not None:
-                return _Module(root, folder)
-            if not folder:
-                return _Module(index, start)  # a test or an example: its own root
-            folder = posixpath.dirname(folder)
+        assert here is not None
+        if self._modules.child(here, first) is not None:
+            return self._walked(path, here, path)
+        if first in self._crates:
+            return self._walked(path, self._crates[first], rest)
+        root = self._modules.root(index)
+        if self._modules.is_first_edition(index) and self._modules.child(root, first) is not None:
+            return self._walked(path, root, path)
+        return Reference("::".join(path), False)
 
-    def _named_crates(self) -> dict[str, _Module]:
-        """Libraries of the repository by the names that ``use`` has for them."""
-        found: dict[str, _Module] = {}
-        for index in self._indices:
-            path = self._sources.files[index].path
-            if posixpath.basename(path) != "lib.rs":
+    def _walked(self, path: list[str], module: Module, rest: list[str]) -> Reference:
+        """The deepest module that ``rest`` leads to from ``module``; ``path`` is as written."""
+        while rest and (child := self._modules.child(module, rest[0])) is not None:
+            module, rest = child, rest[1:]
+        targets: dict[int, float] = {}
+        if not rest or rest[0] in self._mentioned(module.file):
+            targets = {module.file: SURE}
+        elif self._passes_on(module.file):
+            targets = {module.file: _PASSED_ON}
+        return Reference("::".join(path), True, targets)
+
+    def _mentioned(self, index: int) -> frozenset[str]:
+        if index not in self._words:
+            text = _COMMENT.sub(" ", self._sources.files[index].text)
+            self._words[index] = frozenset(_WORD.findall(text))
+        return self._words[index]
+
+    def _passes_on(self, index: int) -> bool:
+        return any(
+            statement.text.startswith("pub") and statement.text.rstrip("; }").endswith("*")
+            for statement in self._sources.facts[index].imports
+        )
+
+    def _voted_name(self, library: Module, indices: Sequence[int]) -> str:
+        """The name of a library that nothing names: that by which other crates of the repository
+        import most of what its root mentions."""
+        mentioned = self._mentioned(library.file)
+        votes: Counter[str] = Counter()
+        for index in indices:
+            if self._modules.root(index) == library:
                 continue
-            folder = posixpath.dirname(path)
-            package = posixpath.dirname(folder) if posixpath.basename(folder) == "src" else folder
-            name = posixpath.basename(package)
-            manifest = self._sources.by_path.get(posixpath.join(package, "Cargo.toml"))
-            if manifest is not None:
-                named = _NAME.search(self._sources.files[manifest].text)
-                name = named[1] if named else name
-            if name:
-                found.setdefault(name.replace("-", "_"), _Module(index, folder))
-        return found
+            for statement in self._sources.facts[index].imports:
+                if declared_name(statement) is None:
+                    votes.update(
+                        path[0]
+                        for path in _paths(statement)
+                        if len(path) > 1 and path[1] in mentioned and path[0] not in _BUILT_IN
+                    )
+        return max(sorted(votes), key=lambda name: votes[name], default="")
 
 
-def _reference(written: str, in_repository: bool, target: int | None) -> Reference:
-    return Reference(written, in_repository, {} if target is None else {target: 1.0})
+_BUILT_IN = frozenset({"std", "core", "alloc", "proc_macro", "crate", "self", "super"})
+
+
+def _paths(statement: Statement) -> Iterator[list[str]]:
+    """What a ``use`` or ``extern crate`` names, each path in parts."""
+    text = _COMMENT.sub(" ", statement.text)
+    crate = _EXTERN.search(text)
+    if crate is not None:
+        yield [crate[1]]
+        return
+    tree = re.sub(r"^.*?\buse\b", "", text, count=1, flags=re.DOTALL).strip().rstrip(";")
+    for path in _leaves(tree):
+        yield [part.removeprefix("r#") for part in path]
 
 
 def _leaves(tree: str) -> Iterator[list[str]]:
