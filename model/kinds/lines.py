@@ -23,7 +23,8 @@ class Lines:
 
     def begins_line(self, start: int) -> bool:
         """Whether only blanks stand before ``start`` on its line."""
-        return not self.data[self.data.rfind(b"\n", 0, start) + 1 : start].strip()
+        before = self.data[self.data.rfind(b"\n", 0, start) + 1 : start]
+        return not before or before.isspace()
 
     def strip_end(self, start: int, end: int) -> int:
         """``end`` moved back over blanks, at most to ``start``."""
@@ -43,6 +44,8 @@ class Lines:
         """Where the line of a statement that ends at ``end`` ends, without blanks: behind a
         delimiter and a comment that may follow. None if something else follows."""
         data = self.data
+        if data[end : end + 1] in (b"\n", b""):
+            return end
         feed = data.find(b"\n", end)
         last = self.strip_end(end, len(data) if feed < 0 else feed)
         if last == end:

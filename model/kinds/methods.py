@@ -84,7 +84,7 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
     statements = []
     for child in children:
         start = child.start_byte
-        if start in found.comments or start in found.docstrings or start in found.clauses:
+        if start in found.others:
             continue
         statements.append((start, lines.strip_end(start, child.end_byte)))
     count = len(statements)

@@ -22,16 +22,14 @@ def compound_spans(nodes: Iterable[tuple[int, int]], lines: Lines) -> set[tuple[
 def line_spans(found: Captures, lines: Lines) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """The lines that are one whole statement each, and the empty spans behind statements of any
     length that end their lines."""
-    single, empty = set(), set()
-    data = lines.data
-    for start, end in found.statements.union(*found.compounds.values()):
-        if start in found.comments or start in found.docstrings or start in found.clauses:
+    single, ends = set(), set()
+    data, others = lines.data, found.others
+    for start, end in found.statements:
+        if start in others:
             continue
-        end = lines.strip_end(start, end)
-        close = lines.line_close(end) if start < end else None
-        if close is None:
-            continue
-        empty.add((close, close))
-        if data.find(b"\n", start, end) < 0 and lines.begins_line(start):
-            single.add((start, close))
-    return single, empty
+        close = lines.line_close(lines.strip_end(start, end))
+        if close is not None and start < close:
+            ends.add(close)
+            if data.find(b"\n", start, close) < 0 and lines.begins_line(start):
+                single.add((start, close))
+    return single, {(end, end) for end in ends}
