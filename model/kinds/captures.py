@@ -36,6 +36,7 @@ COMPOUNDS = ("if", "for", "while", "try", "switch")
 _RANGES = ("comment", "annotation", "docstring", "clause")
 _OTHERS = ("comment", "docstring", "clause")
 
+
 @dataclass(frozen=True)
 class Captures:
     """Bytes [start, end) of what was found, by what it is. Blanks at ends are left as they are."""

@@ -47,7 +47,9 @@ class Lines:
         if data[end : end + 1] in (b"\n", b""):
             return end
         feed = data.find(b"\n", end)
-        last = self.strip_end(end, len(data) if feed < 0 else feed)
+        if feed < 0:
+            feed = len(data)
+        last = self.strip_end(end, feed)
         if last == end:
             return end
         at = end
@@ -56,7 +58,7 @@ class Lines:
         at = self.strip_start(at, last)
         while at < last:
             comment = self._comments.get(at)
-            if comment is None or comment > last + 1:  # some grammars give it the line feed too
+            if comment is None or comment > feed + 1:  # some grammars give it the line feed too
                 return None
             at = self.strip_start(min(comment, last), last)
         return last
