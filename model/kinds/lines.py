@@ -26,12 +26,10 @@ class Lines:
         before = self.data[self.data.rfind(b"\n", 0, start) + 1 : start]
         return not before or before.isspace()
 
-    def strip_end(self, start: int, end: int) -> int:
-        """``end`` moved back over blanks, at most to ``start``."""
-        data = self.data
-        while end > start and data[end - 1] in _BLANKS:
-            end -= 1
-        return end
+    def strip(self, start: int, end: int) -> tuple[int, int]:
+        """[start, end) without the blanks at its ends; some grammars' nodes have them."""
+        end = self.strip_end(start, end)
+        return self.strip_start(start, end), end
 
     def strip_start(self, start: int, end: int) -> int:
         """``start`` moved on over blanks, at most to ``end``."""
@@ -39,6 +37,13 @@ class Lines:
         while start < end and data[start] in _BLANKS:
             start += 1
         return start
+
+    def strip_end(self, start: int, end: int) -> int:
+        """``end`` moved back over blanks, at most to ``start``."""
+        data = self.data
+        while end > start and data[end - 1] in _BLANKS:
+            end -= 1
+        return end
 
     def line_close(self, end: int) -> int | None:
         """Where the line of a statement that ends at ``end`` ends, without blanks: behind a

@@ -12,8 +12,9 @@ def compound_spans(nodes: Iterable[tuple[int, int]], lines: Lines) -> set[tuple[
     """Those of the nodes that take whole lines. An ``else if`` does not: it belongs to its ``if``,
     and stands behind something on its line; so does the value of an expression."""
     spans = set()
-    for start, end in nodes:
-        close = lines.line_close(lines.strip_end(start, end))
+    for node in nodes:
+        start, end = lines.strip(*node)
+        close = lines.line_close(end)
         if close is not None and start < close and lines.begins_line(start):
             spans.add((start, close))
     return spans
@@ -24,10 +25,11 @@ def line_spans(found: Captures, lines: Lines) -> tuple[set[tuple[int, int]], set
     length that end their lines."""
     single, ends = set(), set()
     data, others = lines.data, found.others
-    for start, end in found.statements:
-        if start in others:
+    for node in found.statements:
+        if node[0] in others:
             continue
-        close = lines.line_close(lines.strip_end(start, end))
+        start, end = lines.strip(*node)
+        close = lines.line_close(end)
         if close is not None and start < close:
             ends.add(close)
             if data.find(b"\n", start, close) < 0 and lines.begins_line(start):
