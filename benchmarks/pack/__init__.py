@@ -1,1 +1,1 @@
-"""Structured spans, tokens and rows against bare tokenization, and what the spans are checked by."""
+"""Packing beside bare tokenization, and a check of every hole against an independent reference."""

@@ -24,7 +24,7 @@ def test_nodes_are_those_between_root_and_leaves() -> None:
     assert ("call", "print('größe')") in texts
     assert ("argument_list", "('größe')") in texts
     assert not {"module", "identifier", "string_content"} & {node for node, _ in texts}
-    assert NODES == sorted(NODES, key=lambda node: (node[0], -node[1]))
+    assert sorted(NODES, key=lambda node: (node[0], -node[1])) == NODES
 
 
 def test_the_example_of_the_paper_is_a_span() -> None:
