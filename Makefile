@@ -7,10 +7,10 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-pack bench-sample bench-tokenizers clean
 
 help: ## List the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/.installed ## Create .venv and install everything at the pinned versions.
 
@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/throughput
+	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
@@ -38,6 +38,15 @@ bench-dedup: setup ## Near dedup beside other tools; DEDUP="--megabytes 5 --tool
 
 bench-curate: setup ## Throughput and memory of curation by size; CURATE="--sizes 1,3,10,30".
 	$(BIN)/python -m benchmarks.throughput $(CURATE)
+
+bench-tokenizers: setup ## Bytes per token of ours and of other tokenizers on the newest run of STORE.
+	$(BIN)/python -m benchmarks.tokenizers --store $(STORE) $(TOKENIZERS)
+
+bench-sample: setup ## What orders of files bring together, and how fast; SAMPLE="--store out".
+	$(BIN)/python -m benchmarks.sampling $(SAMPLE)
+
+bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="--check" checks every hole.
+	$(BIN)/python -m benchmarks.pack --store $(STORE) $(PACK)
 
 clean: ## Remove what setup, tests and quickstart made.
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

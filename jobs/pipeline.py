@@ -14,6 +14,7 @@ from typing import get_args
 from treespan.jobs.curate import step as curate
 from treespan.jobs.decontaminate import step as decontaminate
 from treespan.jobs.evaluate import step as evaluate
+from treespan.jobs.graph import step as graph
 from treespan.jobs.ingest import step as ingest
 from treespan.jobs.pack import step as pack
 from treespan.jobs.recipe import LastStep, Recipe, load_recipe
@@ -53,6 +54,7 @@ def steps_of(recipe: Recipe) -> list[Step]:
         steps.append(decontaminate.make_step(recipe.decontaminate))
     files_from = steps[-1].name
     steps += [
+        graph.make_step(recipe.graph, files_from),
         sample.make_step(recipe.sample, files_from),
         tokenize.make_step(recipe.tokenize, files_from),
         pack.make_step(recipe.pack, files_from),

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from treespan.jobs.curate.config import CurateConfig
 from treespan.jobs.decontaminate.config import DecontaminateConfig
 from treespan.jobs.evaluate.config import EvaluateConfig
+from treespan.jobs.graph.config import GraphConfig
 from treespan.jobs.ingest.config import IngestConfig
 from treespan.jobs.pack.config import PackConfig
 from treespan.jobs.report.config import ReportConfig
@@ -23,7 +24,15 @@ from treespan.platform.ray_session import RayConfig
 from treespan.platform.recipe import read_recipe
 
 LastStep = Literal[
-    "ingest", "curate", "decontaminate", "sample", "tokenize", "pack", "train", "evaluate"
+    "ingest",
+    "curate",
+    "decontaminate",
+    "graph",
+    "sample",
+    "tokenize",
+    "pack",
+    "train",
+    "evaluate",
 ]
 """The steps that a run can end with, in the order in which they run."""
 
@@ -46,6 +55,8 @@ class Recipe(Config):
     """Which files are kept."""
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     """Which benchmarks must not be in them."""
+    graph: GraphConfig = GraphConfig()
+    """What is parsed for the graph of each repository."""
     sample: SampleConfig = SampleConfig()
     """In which order files are read, and which are held out."""
     tokenize: TokenizeConfig = TokenizeConfig()
@@ -74,6 +85,17 @@ class Recipe(Config):
                 raise ValueError(
                     f"{name} {tokens} exceeds the {shape.max_positions} positions of the model; "
                     "lower it, or set train.model.max_positions"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _orders_are_known_to_the_format(self) -> Recipe:
+        fim_format, spm = self.tokenize.fim_format, self.pack.objectives.spm
+        for order, share, only in (("spm", spm, 0), ("psm", 1 - spm, 1)):
+            if share > 0 and order not in fim_format.orders:
+                raise ValueError(
+                    f"pack.objectives.spm {spm:g} asks for the order {order}, which "
+                    f"tokenize.fim_format {fim_format.name!r} lacks; set pack.objectives.spm to {only}"
                 )
         return self
 

@@ -169,7 +169,7 @@ class FimRenderer:
 
         There is none for a language whose comments are not known, and for a path with a line break.
         """
-        if self.format.header == "none" or "\n" in path or "\r" in path:
+        if self.format.header == "none" or path.splitlines() != [path]:
             return []
         blank = " " if self.format.leading_blank else ""
         if self.format.file_sep is not None:

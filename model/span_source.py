@@ -90,11 +90,6 @@ class SpanSource:
             return {}
         return kind_spans(self.root, self.data, self._language)
 
-    @property
-    def has_nodes(self) -> bool:
-        """Whether somebody asked for ``nodes``, and there are some."""
-        return "nodes" in vars(self) and len(self.nodes.types) > 0
-
     def lack(self, objective: str) -> str:
         """Why there was no hole of ``objective``: ``no-grammar``, ``too-large``, ``unparsable``, or
         ``no-node`` (``no-kind``) where the tree has none that would do."""

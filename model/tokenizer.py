@@ -2,11 +2,12 @@
 
 Text that merely looks like a special token (``"<|fim_middle|>"`` in a source file) is encoded as
 ordinary text: only ``Tokenizer.id_of`` yields special tokens. Encoding then decoding gives back
-any text exactly.
+any text exactly, if the tokenizer was trained here (``is_exact`` says whether it does so).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -17,6 +18,33 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from treespan.model.pretokens import PretokenEncoder
 from treespan.platform.errors import UserError
+
+_LOWER = r"[\p{Ll}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+WORDS = "|".join(
+    (
+        # A part of an identifier with the blank or the mark before it: " self", ".get", "_Name".
+        rf"(?:[^\s\p{{L}}\p{{M}}\p{{N}}]| )?(?:\p{{Lu}}+{_LOWER}*|{_LOWER}+)",
+        r"\p{N}",
+        r" ?[^\s\p{L}\p{M}\p{N}]+",
+        # Line breaks with the indentation after them, but for a blank that the next word takes.
+        r"\s+(?= [^\s\p{N}])",
+        r"\s+",
+    )
+)
+"""What BPE may merge: the pieces that this pattern cuts a text into (ours; docs/tokenizer.md has
+what others gave). No piece has a line break after anything but whitespace, so that the end of a
+line's code is always the end of a token; and what it cuts never depends on what was before."""
+
+_PROBES = (
+    "".join(map(chr, range(256))),
+    " a  b\t\tc\n\n  d\r\n\re \n",
+    "e\u0301 \u00e9 \ufb01 \u2581 \u2028 \ufeff \ufffd 日本語 🎉👩‍👩‍👧 \U0010ffff",
+    "x",
+)
+"""Texts that a lossy tokenizer changes: control characters, blanks, decomposed letters, ligatures,
+SentencePiece's mark for a blank, characters of up to four bytes."""
+
+_BYTE_FALLBACK = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Tokenizer:
@@ -40,8 +68,25 @@ class Tokenizer:
 
     @cached_property
     def vocab_size(self) -> int:
-        """Number of ids, special tokens included; ids run from 0 to it, exclusive."""
-        return int(self._fast.get_vocab_size(with_added_tokens=True))
+        """The end of the ids, special tokens included; in a vocabulary of our own none is unused."""
+        return 1 + max(self._fast.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether decoding gives back texts as they were, as far as a few hard ones can tell.
+
+        Not so with a tokenizer that normalises, as Qwen's does (NFC), or that writes blanks as
+        a character that texts may have themselves, as SentencePiece does.
+        """
+        return all(self.keeps(probe) for probe in _PROBES)
+
+    def keeps(self, text: str) -> bool:
+        """Whether encoding then decoding gives back ``text``."""
+        return self.decode(self.encode(text)) == text
+
+    def has(self, token: str) -> bool:
+        """Whether the vocabulary has ``token``, by its name."""
+        return self._fast.token_to_id(token) is not None
 
     def id_of(self, token: str) -> int:
         """The id of a special token. Raises ``UserError`` if the vocabulary lacks it."""
@@ -61,7 +106,9 @@ class Tokenizer:
         return ids
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text; faster than one by one."""
+        """Token ids of each text."""
+        if self._by_pretokens is not None:
+            return [self._by_pretokens.encode(text) for text in texts]
         encoded = self._fast.encode_batch_fast(list(texts), add_special_tokens=False)
         return [item.ids for item in encoded]
 
@@ -79,20 +126,30 @@ class Tokenizer:
         """The number of bytes that each id stands for: int64 [vocab_size]; 0 for special tokens."""
         special = set(self._fast.get_added_tokens_decoder())
         pieces = (self._fast.id_to_token(index) for index in range(self.vocab_size))
-        # A byte-level piece has one character per byte.
+        size = len if isinstance(self._fast.decoder, decoders.ByteLevel) else _sentencepiece_bytes
         lengths = [
-            0 if index in special or piece is None else len(piece)
+            0 if index in special or piece is None else size(piece)
             for index, piece in enumerate(pieces)
         ]
         return np.array(lengths, np.int64)
 
 
-def train(texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str]) -> Tokenizer:
+def _sentencepiece_bytes(piece: str) -> int:
+    return 1 if _BYTE_FALLBACK.fullmatch(piece) else len(piece.replace("\u2581", " ").encode())
+
+
+def train(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    pattern: str = WORDS,
+) -> Tokenizer:
     """A byte-level BPE tokenizer of ``vocab_size`` ids; special tokens take the first ids.
 
-    Digits stand alone (numbers are then spelled the same everywhere); runs of whitespace stay whole
-    apart from the last blank, which goes with the next word, so that indentation is one token.
-    Raises ``UserError`` if the vocabulary cannot even hold the 256 bytes and the special tokens.
+    Texts are taken one by one: memory grows with the number of different pieces that they have
+    by ``pattern``. Digits stand alone, so that numbers are spelled the same everywhere. Raises
+    ``UserError`` if the vocabulary cannot even hold the 256 bytes and the special tokens.
     """
     least = 256 + len(special_tokens)
     if vocab_size < least:
@@ -100,8 +157,8 @@ def train(texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str
     fast = FastTokenizer(models.BPE())
     fast.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\d"), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     fast.decoder = decoders.ByteLevel()

@@ -9,7 +9,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -181,6 +181,53 @@ def dedup(
         _print_json(counts)
     else:
         typer.echo(module.told(counts))
+
+
+@app.command()
+def inspect(
+    shard: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SHARD]",
+            envvar="TREESPAN_STORE",
+            help="A shard (a part-*.arrow of a packed step), or a store with a packed run.",
+        ),
+    ] = DEFAULT_STORE,
+    row: Annotated[int, typer.Option(min=0, help="Which row, of the shard or the epoch.")] = 0,
+    epoch: Annotated[int, typer.Option(min=0, help="Which epoch, where a store is given.")] = 0,
+    view: Annotated[
+        Literal["model", "file"], typer.Option(help="In the order of the tokens or of the file.")
+    ] = "model",
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show where tokens end.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with both views here.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Folder of tokenizer.json and fim_format.json, for a shard by itself."),
+    ] = None,
+    name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a packed row: its documents, objectives and holes, token by token if asked."""
+    where = import_module("treespan.jobs.pack.inspect.find_row")
+    found = where.find_row(where.Asked(shard, row, epoch, name, tokenizer))
+    if html is not None:
+        page = import_module("treespan.jobs.pack.inspect.web_page").row_page(found)
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"{html} cannot be written ({error.strerror}).", "Give another place for the page."
+            ) from None
+    if as_json:
+        records = import_module("treespan.jobs.pack.inspect.records")
+        _print_json(records.as_json(found, view, tokens=tokens))
+    elif html is not None:
+        typer.echo(f"Row {row} is in {html}.")
+    else:
+        console = Console()
+        terminal = import_module("treespan.jobs.pack.inspect.terminal")
+        for part in terminal.lines(found, view, tokens=tokens):
+            console.print(part, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -79,12 +79,39 @@ REPOSITORIES = _schema(
 )
 """One row is a repository that curation judged."""
 
+EDGES = _schema(
+    "edges",
+    [
+        ("repo", pa.string()),
+        ("source_id", pa.string()),  # the file that imports or uses
+        ("target_id", pa.string()),  # the file that defines
+        ("kind", pa.string()),  # import | use
+        ("name", pa.string()),  # as written in the source
+        ("weight", pa.float32()),  # how sure, in (0, 1]
+        ("count", pa.int32()),  # how often it occurs
+    ],
+)
+"""One row is a tie between two files; sorted by repo, source_id, target_id, kind, name."""
+
+SYMBOLS = _schema(
+    "symbols",
+    [
+        ("repo", pa.string()),
+        ("file_id", pa.string()),
+        ("name", pa.string()),
+        ("kind", pa.string()),  # function, class, ...
+        ("start_line", pa.int32()),  # from 1
+    ],
+)
+"""One row is a symbol that a file defines."""
+
 DOCUMENTS = _schema(
     "documents",
     [
         ("document_id", pa.string()),
         ("repo", pa.string()),
         ("file_ids", pa.list_(pa.string())),  # in reading order
+        ("copies", pa.list_(pa.int32())),  # which reading of the file: 0 is the first in an epoch
         ("strategies", pa.list_(pa.string())),  # which strategy put each file there
         ("languages", pa.list_(pa.string())),
         ("bytes", pa.int64()),

@@ -121,6 +121,16 @@ def read_output(store: Store, folder: str) -> Output | None:
         ) from None
 
 
+def find_output(store: Store, step: str, digest: str) -> Output | None:
+    """The published output of the step called ``step`` that has ``digest``, if there is one."""
+    for folder in store.list_folders("steps"):
+        if folder.rpartition("/")[2].rpartition("-")[0] == step:
+            output = read_output(store, folder)
+            if output is not None and output.digest == digest:
+                return output
+    return None
+
+
 def published(step: Step, store: Store, inputs: Mapping[str, Output]) -> Output | None:
     """The step's output if it has been published for these inputs."""
     output = read_output(store, _folder(step, store, inputs))

@@ -118,6 +118,13 @@ class Store:
         """Paths of all files below ``relative``, sorted; unfinished writes left out."""
         return sorted(path for path in self._files(relative) if not _is_unfinished(path))
 
+    def list_folders(self, relative: str) -> list[str]:
+        """Paths of the folders right below ``relative``, sorted; their files are not listed."""
+        selector = pafs.FileSelector(self.path(relative), allow_not_found=True)
+        infos = retrying(lambda: self.fs.get_file_info(selector), self.path(relative))
+        found = (info for info in infos if info.type == pafs.FileType.Directory)
+        return sorted(f"{relative}/{info.base_name}" for info in found)
+
     def delete_unfinished(self, relative: str) -> None:
         """Remove what writers that died have left below ``relative``; no other may be at work."""
         for path in filter(_is_unfinished, self._files(relative)):

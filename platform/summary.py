@@ -39,6 +39,14 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
                 f"{counts['hit_files']:,} of {counts['input_files']:,} files hold one of "
                 f"{items:,} benchmark items, {counts['output_files']:,} kept"
             )
+        case "graph":
+            edges, imports = counts["edges"], counts["imports"].values()
+            inside = sum(found["in_repository"] for found in imports)
+            resolved = sum(found["resolved"] for found in imports)
+            return (
+                f"{edges['import']:,} import edges, {edges['use']:,} use edges; "
+                f"{resolved:,} of {inside:,} imports of the repositories themselves resolved"
+            )
         case "sample":
             return (
                 f"{counts['documents']:,} documents; {counts['heldout_repositories']} of "

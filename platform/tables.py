@@ -16,7 +16,9 @@ from treespan.platform.funnel import (
     whole_account,
 )
 from treespan.platform.ledger import Account, Funnel
+from treespan.platform.pack_tables import pack_tables
 from treespan.platform.run_record import Run
+from treespan.platform.sample_tables import sample_tables
 from treespan.platform.summary import describe
 
 _LANGUAGES = 4
@@ -37,6 +39,12 @@ def run_tables(run: Run, width: int = 80) -> Iterator[Table]:
         yield _fates(account)
         room = max(_LANGUAGES, (width - _RULE_WIDTH) // _LANGUAGE_WIDTH)
         yield funnel_table("files by rule and language", account["funnel"], room)
+    if "sample" in run.steps:
+        yield from sample_tables(run.steps["sample"].counts)
+    if "tokenize" in run.steps:
+        yield _tokenizer(run.steps["tokenize"].counts)
+    if "pack" in run.steps:
+        yield from pack_tables(run.steps["pack"].counts)
     if "train" in run.steps:
         yield _losses(run)
     if "evaluate" in run.steps:
@@ -149,6 +157,20 @@ def _steps(run: Run) -> Table:
         table.add_row(name, f"{output.manifest['seconds']:.1f}", said, output.digest[:12])
     for name in run.pending:
         table.add_row(name, "", "not run yet", "")
+    return table
+
+
+def _tokenizer(counts: Mapping[str, Any]) -> Table:
+    """Whatever the step counted that is one number."""
+    table = Table(title="tokenize", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in counts.items():
+        if isinstance(value, bool):
+            table.add_row(name.replace("_", " "), "yes" if value else "no")
+        elif isinstance(value, int | float):
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+            table.add_row(name.replace("_", " "), shown)
     return table
 
 

@@ -65,7 +65,7 @@ def _events(run: Run, repo: str, path: str) -> Iterator[Event]:
         if name in run.steps:
             yield from _filtered(run, name, repo, path)
     if found:
-        yield from _afterwards(run, repo, found[0]["file_id"])
+        yield from _afterwards(run, repo, path, found[0]["file_id"])
 
 
 def _filtered(run: Run, step: str, repo: str, path: str) -> Iterator[Event]:
@@ -81,8 +81,10 @@ def _filtered(run: Run, step: str, repo: str, path: str) -> Iterator[Event]:
             yield Event(step=step, what="kept, no benchmark in it", record=row)
 
 
-def _afterwards(run: Run, repo: str, file_id: str) -> Iterator[Event]:
+def _afterwards(run: Run, repo: str, path: str, file_id: str) -> Iterator[Event]:
     if "sample" in run.steps:
+        for decision in _decisions(run.steps["sample"], repo, path):
+            yield Event(step="sample", what=_told(run, decision), record=decision)
         for folder in ("documents", "heldout"):
             for document in _partition(run, "sample", folder, repo).to_pylist():
                 if file_id in document["file_ids"]:

@@ -13,6 +13,7 @@ MEASURES = {
     "repository-duplicate": "share of its repository's contents that another one has",
     "ranking": "score of its repository",
     "size": "bytes",
+    "language-rate": "times in an epoch",
     "words": "words",
     "line-length": "characters in the longest line",
     "mean-line-length": "characters in a line on average",

@@ -12,8 +12,8 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class Detokenizer:
     """Decodes ids one by one; the pieces joined are the text of all ids decoded at once.
 
-    For byte-level vocabularies, where a token may hold a part of a character: such a part decodes
-    to one U+FFFD at the end, which is held back until the rest arrives or the text ends.
+    For vocabularies of bytes, where a token may hold a part of a character: such a part decodes to
+    U+FFFD at the end, one or one for each byte, held back until the rest arrives or the text ends.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -25,7 +25,7 @@ class Detokenizer:
         """The characters that ``token`` completes."""
         self._pending.append(token)
         text = self._tokenizer.decode(self._pending)
-        whole = text.removesuffix(_REPLACEMENT)
+        whole = text.rstrip(_REPLACEMENT)
         new = whole[self._given :]
         self._given = len(whole)
         if whole == text:

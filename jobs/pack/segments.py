@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -56,13 +56,23 @@ class SegmentBuilder:
 
     def __init__(self, config: PackConfig, renderer: FimRenderer, epoch: int) -> None:
         self._config = config
-        self._renderer = renderer
+        self.renderer = renderer
         self._epoch = epoch
         self._parsers = Parsers()
         self.seq_len = config.seq_len
         self.pad = renderer.pad
-        self.node_lengths = np.zeros(64, np.int64)
-        """Nodes that holes could be cut by in the files so far, by log2 of their bytes: [64]."""
+        self._uniform = config.objectives.model_copy(
+            update={"node_weight": "uniform", "node_types": {}}
+        )
+        self.uniform_spans: list[Span] = []
+        """For each structured hole by nodes so far, the one that a uniform draw of its node would
+        have cut: what the recipe's weights are held against."""
+
+    def header_ids(self, file: FileText) -> list[int]:
+        """The header of all segments of ``file``; none where its path is so long that it would crowd
+        out the code."""
+        header = self.renderer.header_ids(file.path, file.language)
+        return header if len(header) <= self.seq_len // 2 else []
 
     def build(self, file: FileText) -> list[Segment]:
         """The segments of ``file``, in order; each fits a row."""
@@ -70,18 +80,18 @@ class SegmentBuilder:
         source = SpanSource(
             data, file.language, self._parsers, max_parse_bytes=self._config.max_parse_bytes
         )
-        layout = _Layout(file, data, self._renderer, self.seq_len)
+        layout = _Layout(file, data, self.header_ids(file), self.renderer, self.seq_len)
         segments: list[Segment] = []
         at = 0
         while at < len(data) or not segments:
             key = (self._config.seed, self._epoch, file.file_id, file.copy, at)
-            draw = _Draw(self._config.objectives, self._renderer.format.orders, source, key)
+            draw = _Draw(self._config.objectives, self.renderer.format.orders, source, key)
             segment = _next_segment(layout, draw, at)
             segments.append(segment)
+            if segment.objective in ("sfim", "sfim-aligned"):
+                uniform = replace(draw, mix=self._uniform).hole(at, at + segment.text_bytes).span
+                self.uniform_spans += [uniform] if uniform else []
             at += segment.text_bytes
-        if source.has_nodes:
-            buckets = np.log2(source.nodes.lengths).astype(np.int64)
-            self.node_lengths += np.bincount(buckets, minlength=64)
         return segments
 
 
@@ -130,16 +140,21 @@ class _Draw:
 class _Layout:
     """A file and the room that a row has for it: from bytes to tokens to segments."""
 
-    def __init__(self, file: FileText, data: bytes, renderer: FimRenderer, seq_len: int) -> None:
+    def __init__(
+        self,
+        file: FileText,
+        data: bytes,
+        header: list[int],
+        renderer: FimRenderer,
+        seq_len: int,
+    ) -> None:
         self._file = file
         self._renderer = renderer
         self._seq_len = seq_len
         self.data = data
-        header = renderer.header_ids(file.path, file.language)
-        # A path so long that its header would crowd out the code is left out.
-        self._header = header if len(header) <= seq_len // 2 else []
-        self.ntp_room = seq_len - len(self._header) - renderer.ntp_overhead
-        self.fim_room = seq_len - len(self._header) - renderer.fim_overhead
+        self._header = header
+        self.ntp_room = seq_len - len(header) - renderer.ntp_overhead
+        self.fim_room = seq_len - len(header) - renderer.fim_overhead
 
     @cached_property
     def long(self) -> LongText:
@@ -198,18 +213,18 @@ def _next_segment(layout: _Layout, draw: _Draw, at: int) -> Segment:
         rest = _rest(layout, draw, at)
         if rest is not None:
             return rest
-    end, tokens = layout.long.fit(at, layout.ntp_room)
-    if end == len(layout.data):
+    if layout.long.tokens_from(at) <= layout.ntp_room:
         rest = _rest(layout, draw, at)
-        return layout.plain(at, end, tokens, "") if rest is None else rest
-    if draw.objective == "ntp":
-        return layout.plain(at, end, tokens, "")
-    high, _ = layout.long.fit(at, layout.fim_room - SEAM_TOKENS)
-    hole = draw.hole(at, high)
-    masked = layout.masked(at, hole, draw.order)
-    if masked is not None:
-        return masked
-    return layout.plain(at, end, tokens, hole.fallback or "seams-too-long")
+        if rest is not None:
+            return rest
+    fallback = ""
+    if draw.objective != "ntp":
+        hole = draw.hole(at, layout.long.reach(at, layout.fim_room - SEAM_TOKENS))
+        masked = layout.masked(at, hole, draw.order)
+        if masked is not None:
+            return masked
+        fallback = hole.fallback or "seams-too-long"
+    return layout.plain(at, *layout.long.fit(at, layout.ntp_room), fallback)
 
 
 def _rest(layout: _Layout, draw: _Draw, at: int) -> Segment | None:

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from treespan.jobs.pack.rows import Chunk
 from treespan.jobs.pack.segments import Segment
+from treespan.model.span_source import Span
 
 _GROUPS = (
     "segments_by_objective",
@@ -21,7 +19,8 @@ _GROUPS = (
     "segments_by_kind",
     "tokens_by_language",
     "bytes_by_language",
-    "node_bytes_uniform",
+    "segments_by_node_uniform",
+    "middle_bytes_uniform",
     "row_fill",
 )
 
@@ -63,10 +62,11 @@ class Tally:
             self.counts["target_tokens"] += filled - len(row)
             self.counts[f"row_fill/{100 * filled // seq_len}"] += 1
 
-    def add_nodes(self, node_lengths: NDArray[np.int64]) -> None:
-        """Count the nodes that holes could have been cut by: [log2 of their bytes]."""
-        for length in np.flatnonzero(node_lengths):
-            self.counts[f"node_bytes_uniform/{length}"] += int(node_lengths[length])
+    def add_uniform(self, spans: Sequence[Span]) -> None:
+        """Count the holes that a uniform draw of nodes would have cut."""
+        for span in spans:
+            self.counts[f"middle_bytes_uniform/{bucket(span.length)}"] += 1
+            self.counts[f"segments_by_node_uniform/{span.node_type}"] += 1
 
 
 def bucket(length: int) -> int:

@@ -7,8 +7,10 @@ from typing import Any
 
 from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
+from treespan.jobs.report.objectives import pack_sections
 from treespan.jobs.report.page import completion, page, paragraph, section, table
 from treespan.jobs.report.plots import loss_plot, score_plot
+from treespan.jobs.report.sampling import sampling_sections
 from treespan.model.objectives import OBJECTIVES
 from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
@@ -20,7 +22,7 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
     """``report.html`` about the steps named in ``inputs``: a section for each that is there."""
     return Step(
         name="report",
-        version=2,
+        version=3,
         params=config.to_dict(),
         inputs=inputs,
         run=lambda context: _run(context, config),
@@ -31,8 +33,10 @@ def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
 def _run(context: Context, config: ReportConfig) -> Result:
     inputs = context.inputs
     sections = account_sections(inputs)
+    if "sample" in inputs:
+        sections += sampling_sections(inputs["sample"].counts)
     if "pack" in inputs:
-        sections.append(_rows(inputs))
+        sections += pack_sections(inputs["pack"])
     if "train" in inputs:
         sections.append(_training(inputs))
     if "evaluate" in inputs:
@@ -51,30 +55,6 @@ def _lead(inputs: Mapping[str, Output]) -> str:
     return (
         f"{said}; they became a model of {train['parameters']:,} parameters in "
         f"{train['steps']:,} steps."
-    )
-
-
-def _rows(inputs: Mapping[str, Output]) -> str:
-    sample, pack = inputs["sample"].counts, inputs["pack"].counts
-    shares = [
-        (name, pack["segments_by_objective"][name], tokens)
-        for name, tokens in pack["tokens_by_objective"].items()
-    ]
-    nodes = list(pack["segments_by_node"].items())[:12]
-    return section(
-        "From a corpus to rows",
-        paragraph(
-            f"{pack['rows']:,} rows of {pack['seq_len']:,} tokens, {pack['padding_share']:.2%} "
-            f"padding, {pack['bytes_per_token']:.2f} bytes of text per token. "
-            f"{sample['heldout_repositories']} of {sample['repositories']} repositories were held "
-            "out before."
-        ),
-        table(("objective", "segments", "tokens"), shares),
-        paragraph(
-            "Files by the strategy that placed them, and the syntax nodes masked most often:"
-        ),
-        table(("strategy", "files"), list(sample["files_by_strategy"].items())),
-        table(("node", "segments"), nodes),
     )
 
 

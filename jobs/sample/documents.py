@@ -1,14 +1,15 @@
-"""From the files of one repository to ordered documents: a pure function."""
+"""From the files of one repository to ordered documents: pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
-from treespan.jobs.sample.config import SampleConfig
-from treespan.jobs.sample.imports import SourceFile
-from treespan.jobs.sample.strategies import STRATEGIES, Repository
-from treespan.platform.draws import generator, hash64
+from treespan.jobs.sample.remaining import Remaining
+from treespan.jobs.sample.repository import Repository
+from treespan.jobs.sample.strategies import Strategy
+from treespan.platform.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,40 @@ class Placed:
     strategy: str
 
 
-def order_files(repo: str, files: Sequence[SourceFile], config: SampleConfig) -> list[Placed]:
-    """Every file of ``files`` once, in the order in which the strategies chose them."""
-    rng = generator(config.seed, "sample", repo)
-    repository = Repository(files, hash64(config.seed, "clusters", repo))
-    names = list(STRATEGIES)
-    weights = [getattr(config.strategies, name) for name in names]
-    remaining = list(range(len(files)))
+@dataclass(frozen=True)
+class Mix:
+    """Strategies by name, their weights, and how many files one draw asks for."""
+
+    strategies: Mapping[str, Strategy]
+    weights: Sequence[float]
+    max_block_files: int
+
+
+def order_files(
+    repository: Repository, chosen: Iterable[int], mix: Mix, rng: Random
+) -> list[Placed]:
+    """Every file of ``chosen`` once, in the order in which the strategies chose them.
+
+    Raises ``UserError`` for a strategy that chose none, or one twice, or one that was not left.
+    """
+    left = Remaining(len(repository.files), chosen)
+    names = list(mix.strategies)
     ordered: list[Placed] = []
-    while remaining:
-        name = rng.choices(names, weights)[0]
-        block = STRATEGIES[name](repository, remaining, rng)[: config.max_block_files]
-        taken = set(block)
-        remaining = [index for index in remaining if index not in taken]
-        ordered += [Placed(index, name) for index in block]
+    while left:
+        name = rng.choices(names, mix.weights)[0]
+        block = mix.strategies[name](repository, left, rng, mix.max_block_files)
+        for index in block:
+            if index not in left:
+                raise UserError(
+                    f"the strategy {name!r} chose a file twice, or one that was not left.",
+                    "Choose from the remaining files that it is given.",
+                )
+            left.remove(index)
+            ordered.append(Placed(index, name))
+        if not block:
+            raise UserError(
+                f"the strategy {name!r} chose no file.", "Return one of the remaining files."
+            )
     return ordered
 
 

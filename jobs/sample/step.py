@@ -2,112 +2,127 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from treespan.jobs.sample.config import SampleConfig
-from treespan.jobs.sample.documents import cut_documents, order_files
+from treespan.jobs.sample.documents import Mix
 from treespan.jobs.sample.holdout import Holdout, choose_holdout
-from treespan.jobs.sample.imports import SourceFile
-from treespan.platform.draws import hash64
+from treespan.jobs.sample.partition import sample_partition
+from treespan.jobs.sample.selection import RULES, STEP
+from treespan.jobs.sample.statistics import add_sums, statistics
+from treespan.jobs.sample.strategies import STRATEGIES, Strategy, load_strategy
+from treespan.platform.ledger import merge_funnels
 from treespan.platform.partitions import Receipt, files_of, map_partitions
-from treespan.platform.schemas import DOCUMENTS, batches, part_name
+from treespan.platform.schemas import DOCUMENTS, LEDGER, batches, part_name
 from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import Store
 
 
 def make_step(config: SampleConfig, files_from: str = "curate") -> Step:
-    """``documents/`` (what to train on, in order) and ``heldout/`` (the files kept apart).
+    """``documents/`` (what to train on, in order), ``heldout/`` (the files kept apart), and
+    ``ledger/`` (the files that language rates and the repository cap leave out).
 
-    ``files_from`` names the step that has the files.
+    ``files_from`` names the step that has the files. Raises ``UserError`` for a strategy that cannot
+    be loaded.
     """
+    mix = make_mix(config)
+    own = {
+        name: _source_hash(strategy)
+        for name, strategy in mix.strategies.items()
+        if name not in STRATEGIES
+    }
     return Step(
-        name="sample",
-        version=1,
-        params=config.to_dict(),
-        inputs=(files_from,),
-        run=lambda context: _run(context, config, files_from),
+        name=STEP,
+        version=2,
+        params={**config.to_dict(), "plugins": own},
+        inputs=(files_from, "graph"),
+        run=partial(_run, config, mix, files_from),
     )
 
 
-def _run(context: Context, config: SampleConfig, files_from: str) -> Result:
+def make_mix(config: SampleConfig) -> Mix:
+    """The strategies that have a weight, by name: the order in a recipe must not matter."""
+    weights = {name: weight for name, weight in sorted(config.strategies.items()) if weight}
+    return Mix(
+        {name: load_strategy(name) for name in weights},
+        list(weights.values()),
+        config.max_block_files,
+    )
+
+
+def _source_hash(strategy: Strategy) -> str:
+    """Of the module of ``strategy``, so that the step runs again when it is changed."""
+    module = inspect.getmodule(strategy)
+    return hashlib.sha256(inspect.getsource(module or strategy).encode()).hexdigest()
+
+
+def _run(config: SampleConfig, mix: Mix, files_from: str, context: Context) -> Result:
     store, folder = context.store, context.folder
     parts = context.inputs[files_from].files("files")
+    edge_parts = context.inputs["graph"].files("edges")
     repos: set[str] = set()
     for part in parts:
         repos.update(pc.unique(store.read_table(part, ["repo"])["repo"]).to_pylist())
     holdout = choose_holdout(config.seed, config.heldout_share, repos)
 
     def sample(partition: int) -> Receipt:
-        return _sample_partition(store, folder, parts[partition], partition, config, holdout)
+        sources = parts[partition], edge_parts[partition]
+        return _sample_part(store, folder, sources, partition, config, mix, holdout)
 
-    receipts = map_partitions(context, "sample", sample, len(parts))
-    totals: Counter[str] = Counter()
-    strategies: Counter[str] = Counter()
-    for receipt in receipts:
-        totals.update(receipt.counts["totals"])
-        strategies.update(receipt.counts["strategies"])
+    receipts = map_partitions(context, STEP, sample, len(parts))
+    totals = _summed(receipts, "totals")
     counts = {
         "repositories": len(repos),
         "heldout_repositories": sum(holdout.holds(repo) for repo in repos),
         **{name: totals[name] for name in ("documents", "files", "bytes", "heldout_files")},
-        "files_by_strategy": dict(sorted(strategies.items())),
+        "files_by_strategy": dict(sorted(_summed(receipts, "strategies").items())),
+        "bytes_by_language": _largest_first(_summed(receipts, "bytes_by_language")),
+        "bytes_by_language_given": _largest_first(_summed(receipts, "given_bytes")),
+        "left_out": merge_funnels((receipt.counts["left_out"] for receipt in receipts), RULES),
+        "statistics": statistics(
+            add_sums(receipt.counts["sums"] for receipt in receipts),
+            add_sums(receipt.counts["random_sums"] for receipt in receipts),
+        ),
     }
     return Result(files_of(receipts), counts)
 
 
-def _sample_partition(
-    store: Store, folder: str, part: str, partition: int, config: SampleConfig, holdout: Holdout
+def _sample_part(
+    store: Store,
+    folder: str,
+    sources: tuple[str, str],
+    partition: int,
+    config: SampleConfig,
+    mix: Mix,
+    holdout: Holdout,
 ) -> Receipt:
-    table = store.read_table(part)
-    kept: list[dict[str, Any]] = []
-    heldout: list[dict[str, Any]] = []
-    for repo in sorted(pc.unique(table["repo"]).to_pylist()):
-        rows = table.filter(pc.equal(table["repo"], repo)).sort_by("path")
-        if holdout.holds(repo):
-            heldout.append(_document(repo, rows, [(i, "heldout") for i in range(rows.num_rows)]))
-        else:
-            kept += _documents(repo, rows, config)
-    # Documents of different repositories are mixed; the files within one stay together.
-    kept.sort(key=lambda document: hash64(config.seed, "documents", document["document_id"]))
+    files, edges = (store.read_table(part) for part in sources)
+    sampled = sample_partition(files, edges, config, mix, holdout)
     name = part_name(partition)
-    files = [
-        store.write_table(f"{folder}/documents/{name}", DOCUMENTS, batches(DOCUMENTS, kept)),
-        store.write_table(f"{folder}/heldout/{name}", DOCUMENTS, batches(DOCUMENTS, heldout)),
+    tables = (
+        ("documents", DOCUMENTS, sampled.documents),
+        ("heldout", DOCUMENTS, sampled.heldout),
+        ("ledger", LEDGER, sampled.decisions),
+    )
+    written = [
+        store.write_table(f"{folder}/{table}/{name}", schema, batches(schema, rows))
+        for table, schema, rows in tables
     ]
-    totals = {
-        "documents": len(kept),
-        "files": sum(len(document["file_ids"]) for document in kept),
-        "bytes": sum(document["bytes"] for document in kept),
-        "heldout_files": sum(len(document["file_ids"]) for document in heldout),
-    }
-    strategies = Counter(name for document in kept for name in document["strategies"])
-    return Receipt(files, {"totals": totals, "strategies": dict(strategies)})
+    return Receipt(written, sampled.counts())
 
 
-def _documents(repo: str, rows: pa.Table, config: SampleConfig) -> Iterator[dict[str, Any]]:
-    files = [
-        SourceFile(row["path"], row["language"], row["content"])
-        for row in rows.select(["path", "language", "content"]).to_pylist()
-    ]
-    ordered = order_files(repo, files, config)
-    sizes = rows["size"].to_pylist()
-    for document in cut_documents(ordered, sizes, config.max_document_bytes):
-        yield _document(repo, rows, [(placed.index, placed.strategy) for placed in document])
+def _summed(receipts: Sequence[Receipt], name: str) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for receipt in receipts:
+        total.update(receipt.counts[name])
+    return total
 
 
-def _document(repo: str, rows: pa.Table, placed: list[tuple[int, str]]) -> dict[str, Any]:
-    chosen = rows.select(["file_id", "language", "size"]).take([index for index, _ in placed])
-    file_ids = chosen["file_id"].to_pylist()
-    return {
-        "document_id": f"{hash64('document', repo, *file_ids):016x}",
-        "repo": repo,
-        "file_ids": file_ids,
-        "strategies": [strategy for _, strategy in placed],
-        "languages": chosen["language"].to_pylist(),
-        "bytes": pc.sum(chosen["size"]).as_py() or 0,
-    }
+def _largest_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,128 +1,99 @@
-"""The four strategies of Algorithm 1, each a small function from what is left to the next block.
+"""The strategies that choose which files come next, each a small function from what is left.
 
-A strategy sees the files of one repository (prepared once as a ``Repository``), the indices that no
-block has taken yet, and a seeded generator; it returns the next indices in reading order. A fifth
-strategy is another function in ``STRATEGIES`` and a weight in the recipe.
-
-The paper names the signals, not their details; what is ours: k of k-means, the path score, and that
-a strategy is drawn anew for each block rather than once per repository.
+The first four are those of Algorithm 1. The paper names their signals, not their details: what is
+ours is in docs/sampling.md. ``topological`` and ``repository`` are other papers' orders of whole
+repositories, for comparison. A recipe may name further ones as ``package.module:function``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from graphlib import TopologicalSorter
-from itertools import takewhile
+from collections.abc import Callable
+from heapq import heappop, heappush
+from importlib import import_module
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
-from treespan.jobs.sample.imports import SourceFile, import_edges
+from treespan.jobs.sample.dependencies import components, used_first
+from treespan.jobs.sample.remaining import Remaining
+from treespan.jobs.sample.repository import Repository, folder_of
+from treespan.platform.errors import UserError
 
-Strategy = Callable[["Repository", Sequence[int], Random], list[int]]
-_VOCABULARY = 4096
-_WORD = r"[^\W\d_]\w{2,}"
+Strategy = Callable[[Repository, Remaining, Random, int], list[int]]
+"""The next files of a repository, one at least, in reading order; all must be left. The last
+argument is how many are asked for; a strategy that orders the whole repository gives all."""
 
-
-@dataclass(frozen=True)
-class Repository:
-    """The files of one repository and what the strategies derive from them, computed once."""
-
-    files: Sequence[SourceFile]
-    seed: int
-
-    @cached_property
-    def clusters(self) -> NDArray[np.int64]:
-        """Cluster of each file: k-means over TF-IDF of its words, k = sqrt(files / 2)."""
-        # Imported here: scikit-learn takes a second, which workers that never cluster would pay.
-        from sklearn.cluster import KMeans
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from threadpoolctl import threadpool_limits
-
-        count = max(1, round(math.sqrt(len(self.files) / 2)))
-        if count == 1:
-            return np.zeros(len(self.files), np.int64)
-        vectorizer = TfidfVectorizer(
-            max_features=_VOCABULARY, token_pattern=_WORD, sublinear_tf=True, dtype=np.float64
-        )
-        try:
-            vectors = vectorizer.fit_transform([file.text for file in self.files])
-        except ValueError:  # not a single word in any file
-            return np.zeros(len(self.files), np.int64)
-        # One thread: sums in another order could move a file that lies between two clusters.
-        with threadpool_limits(limits=1):
-            means = KMeans(count, n_init=1, max_iter=50, random_state=self.seed % 2**32)
-            return np.asarray(means.fit_predict(vectors), np.int64)
-
-    @cached_property
-    def imports(self) -> list[list[int]]:
-        """For each file, the files it imports."""
-        found: list[list[int]] = [[] for _ in self.files]
-        for importing, imported in import_edges(self.files):
-            found[importing].append(imported)
-        return found
-
-    @cached_property
-    def neighbours(self) -> list[list[int]]:
-        """For each file, the files that it imports or that import it."""
-        found: list[set[int]] = [set(targets) for targets in self.imports]
-        for importing, targets in enumerate(self.imports):
-            for imported in targets:
-                found[imported].add(importing)
-        return [sorted(targets) for targets in found]
-
-    @cached_property
-    def folders(self) -> list[tuple[str, ...]]:
-        """The folders above each file, outermost first."""
-        return [tuple(file.path.split("/")[:-1]) for file in self.files]
+_PER_STEP = 0.5
+"""A file two uses away counts half of what one does that is one use away (ours)."""
 
 
-def content(repository: Repository, remaining: Sequence[int], rng: Random) -> list[int]:
-    """What is left of the cluster of a random file, shuffled."""
-    cluster = repository.clusters[rng.choice(remaining)]
-    block = [index for index in remaining if repository.clusters[index] == cluster]
-    rng.shuffle(block)
+def content(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """A random file and what is left of its cluster, nearest by TF-IDF cosine first."""
+    seed = left.draw(rng)
+    members = repository.members[repository.cluster_of[seed]]
+    others = np.array([index for index in members if index in left and index != seed], np.int64)
+    if not len(others):
+        return [seed]
+    vectors = repository.vectors
+    cosines = (vectors[others] @ vectors[[seed]].T).toarray()[:, 0]
+    nearest = np.argsort(-cosines, kind="stable")[: most - 1]
+    return [seed, *others[nearest].tolist()]
+
+
+def path(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """A random file, then those of its folder, of the folders below, of the folder above and so on.
+
+    Equally near ones are drawn. Files that share no folder with the first are not near.
+    """
+    seed = left.draw(rng)
+    block = [seed]
+    folder = repository.folders[seed]
+    levels = [repository.own_files[folder]]
+    while folder:
+        levels.append(repository.subtrees[folder])
+        folder = folder_of(folder)
+    within = range(seed, seed + 1)
+    for level in levels:
+        block += left.draw_around(level, within, most - len(block), rng)
+        within = level
     return block
 
 
-def path(repository: Repository, remaining: Sequence[int], rng: Random) -> list[int]:
-    """A random file, then what is left by nearness of path; equally near ones are shuffled."""
-    seed = rng.choice(remaining)
-    scored = [
-        (-path_similarity(repository.folders[seed], repository.folders[index]), rng.random(), index)
-        for index in remaining
-        if index != seed
-    ]
-    return [seed, *(index for _, _, index in sorted(scored))]
+def dependency(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """A random file and what hangs together with it by the surest edges, the used before the using.
+
+    Sureness is the product of the weights on the way, halved for each further step.
+    """
+    seed = left.draw(rng)
+    block: set[int] = set()
+    # Of equally sure files those that are used go first, then by index.
+    reachable = [(-1.0, False, seed)]
+    while reachable and len(block) < most:
+        sureness, _, index = heappop(reachable)
+        if index in block:
+            continue
+        block.add(index)
+        for is_using, found in enumerate((repository.uses, repository.used_by)):
+            for other, weight in found[index].items():
+                if other in left and other not in block:
+                    heappush(reachable, (sureness * weight * _PER_STEP, bool(is_using), other))
+    return used_first(repository.uses, block)
 
 
-def path_similarity(a: tuple[str, ...], b: tuple[str, ...]) -> float:
-    """Shared leading folders over the deeper depth, in [0, 1]; 1 for one and the same folder."""
-    deepest = max(len(a), len(b))
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-    return shared / deepest if deepest else 1.0
+def random(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """Any files: real projects are incomplete, and what is related may not exist yet."""
+    return left.draw_around(range(len(repository.files)), range(0), most, rng)
 
 
-def dependency(repository: Repository, remaining: Sequence[int], rng: Random) -> list[int]:
-    """What is left of the import component of a random file, imported before importing."""
-    left = set(remaining)
-    start = rng.choice(remaining)
-    component, frontier = {start}, [start]
-    while frontier:
-        for neighbour in repository.neighbours[frontier.pop()]:
-            if neighbour in left and neighbour not in component:
-                component.add(neighbour)
-                frontier.append(neighbour)
-    return imported_first(repository.imports, component)
+def topological(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """All that is left in dependency order, one connected group after the other (DeepSeek-Coder)."""
+    groups = components(repository.uses, left)
+    return [index for group in groups for index in used_first(repository.uses, group)]
 
 
-def random(repository: Repository, remaining: Sequence[int], rng: Random) -> list[int]:
-    """One file, any."""
-    return [rng.choice(remaining)]
+def repository(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    """All that is left in the order of folders."""
+    return list(left)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -130,47 +101,31 @@ STRATEGIES: dict[str, Strategy] = {
     "path": path,
     "dependency": dependency,
     "random": random,
+    "topological": topological,
+    "repository": repository,
 }
 
 
-def imported_first(imports: Sequence[Sequence[int]], chosen: set[int]) -> list[int]:
-    """``chosen`` ordered so that what a file imports stands before it.
+def load_strategy(name: str) -> Strategy:
+    """The strategy called ``name``, or the function that ``package.module:function`` names.
 
-    Files that import each other in a circle stand together; within a circle the file with the
-    fewest imports still to come goes first (DeepSeek-Coder's rule), then the smallest index.
+    Raises ``UserError`` if there is none.
     """
-    inside = {index: {target for target in imports[index] if target in chosen} for index in chosen}
-    circle_of = _circles(inside)
-    members: dict[int, list[int]] = {}
-    needs: dict[int, set[int]] = {}
-    for index in sorted(chosen):
-        circle = circle_of[index]
-        members.setdefault(circle, []).append(index)
-        outside = {circle_of[target] for target in inside[index]} - {circle}
-        needs.setdefault(circle, set()).update(sorted(outside))
-    ordered: list[int] = []
-    for circle in TopologicalSorter(needs).static_order():
-        waiting = {index: inside[index] & set(members[circle]) for index in members[circle]}
-        while waiting:
-            first = min(waiting, key=lambda index: (len(waiting[index]), index))
-            ordered.append(first)
-            del waiting[first]
-            for targets in waiting.values():
-                targets.discard(first)
-    return ordered
-
-
-def _circles(imports: Mapping[int, set[int]]) -> dict[int, int]:
-    """The circle (strongly connected component) of each file, named by its smallest file."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    names = sorted(imports)
-    place = {name: at for at, name in enumerate(names)}
-    pairs = [(place[name], place[target]) for name in names for target in imports[name]]
-    rows, columns = zip(*pairs, strict=True) if pairs else ((), ())
-    shape = (len(names), len(names))
-    edges = csr_array((np.ones(len(pairs), np.int8), (rows, columns)), shape=shape)
-    _, labels = connected_components(edges, directed=True, connection="strong")
-    smallest: dict[int, int] = {}
-    return {name: smallest.setdefault(int(labels[place[name]]), name) for name in names}
+    module, colon, function = name.partition(":")
+    if not colon:
+        if name in STRATEGIES:
+            return STRATEGIES[name]
+        raise UserError(
+            f"sample.strategies: there is no strategy {name!r}.",
+            f"Known are {', '.join(STRATEGIES)}; one of your own is written package.module:function.",
+        )
+    try:
+        found: Strategy = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"sample.strategies: {name!r} cannot be loaded ({error}).",
+            "Put its package on the Python path, on the workers too.",
+        ) from None
+    if not callable(found):
+        raise UserError(f"sample.strategies: {name!r} is no function.", "Name a function.")
+    return found

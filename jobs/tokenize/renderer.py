@@ -16,12 +16,16 @@ def load_renderer(tokenize: Output) -> FimRenderer:
 
     One is kept per process: a worker packs several parts, and knows their words better each time.
     """
-    return _load(tokenize.store.uri, f"{tokenize.folder}/tokenizer")
+    return _kept(str(tokenize.store.child(f"{tokenize.folder}/tokenizer")))
 
 
 @lru_cache(maxsize=1)
-def _load(store_uri: str, folder: str) -> FimRenderer:
-    store = Store(store_uri)
-    tokenizer = Tokenizer(store.read_bytes(f"{folder}/tokenizer.json").decode())
-    values = store.read_json(f"{folder}/fim_format.json")
+def _kept(folder_uri: str) -> FimRenderer:
+    return read_renderer(Store(folder_uri))
+
+
+def read_renderer(folder: Store) -> FimRenderer:
+    """The renderer of ``tokenizer.json`` and ``fim_format.json`` in ``folder``."""
+    tokenizer = Tokenizer(folder.read_bytes("tokenizer.json").decode())
+    values = folder.read_json("fim_format.json")
     return FimRenderer(build(FimFormat, values, where="fim_format.json"), tokenizer)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from treespan.jobs.pack.shard_index import ShardIndex
 from treespan.model.objectives import OBJECTIVES
 from treespan.platform.store import Store
 
@@ -29,26 +28,24 @@ class Batch:
 class ShardReader:
     """The shards of one packed epoch; row *i* is found in time independent of their number."""
 
-    def __init__(self, store: Store, parts: Sequence[Mapping[str, Any]], folder: str) -> None:
-        """``parts`` are the manifest's entries of the epoch's shards, in order."""
-        self._tables: dict[int, pa.Table] = {}
+    def __init__(self, store: Store, index: ShardIndex, epoch: int) -> None:
         self._store = store
-        self._paths = [f"{folder}/{part['path']}" for part in parts]
-        self._ends = list(accumulate(int(part["rows"]) for part in parts))
+        self._index = index
+        self._epoch = epoch
+        self._tables: dict[str, pa.Table] = {}
 
     @property
     def rows(self) -> int:
         """Rows of the epoch."""
-        return self._ends[-1] if self._ends else 0
+        return self._index.rows(self._epoch)
 
     def row(self, index: int) -> dict[str, Any]:
         """``tokens`` int32 [seq_len], ``loss_mask`` uint8 [seq_len], ``document_lengths`` and
         ``segments`` as lists."""
-        part = bisect_right(self._ends, index)
-        within = index - (self._ends[part - 1] if part else 0)
-        if part not in self._tables:
-            self._tables[part] = self._store.read_table(self._paths[part])
-        row = self._tables[part].slice(within, 1)
+        path, within = self._index.locate(self._epoch, index)
+        if path not in self._tables:
+            self._tables[path] = self._store.read_table(path)
+        row = self._tables[path].slice(within, 1)
         return {
             "tokens": row["tokens"].chunk(0).flatten().to_numpy(),
             "loss_mask": row["loss_mask"].chunk(0).flatten().to_numpy(),

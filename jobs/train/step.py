@@ -14,6 +14,7 @@ from ray import train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from treespan.jobs.pack.shard_index import ShardIndex
 from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.loop import Worker
@@ -121,11 +122,8 @@ def _train_worker(job: dict[str, Any]) -> None:
 
 
 def _readers(store: Store, pack: Output) -> list[ShardReader]:
-    by_epoch: dict[str, list[dict[str, Any]]] = {}
-    for entry in pack.manifest["files"]:
-        if entry["rows"]:
-            by_epoch.setdefault(entry["path"].split("/")[1], []).append(entry)
-    return [ShardReader(store, by_epoch[epoch], pack.folder) for epoch in sorted(by_epoch)]
+    index = ShardIndex.read(store, f"{pack.folder}/shards")
+    return [ShardReader(store, index, epoch) for epoch in range(index.epochs)]
 
 
 def _post(board: Any, worker: Worker) -> None:

@@ -98,6 +98,18 @@ def test_transformers_splits_text_the_same(saved: Path, tokenizer: Tokenizer) ->
     assert peer.decode(tokenizer.encode(CODE)) == CODE
 
 
+def test_a_format_without_bos(tmp_path: Path, saved: Path) -> None:
+    fim_format = FimFormat.model_validate("qwen2.5-coder")
+    tokenizer = train([CODE] * 4, vocab_size=280, special_tokens=fim_format.special_tokens())
+    model = load_checkpoint(saved)
+    save_checkpoint(tmp_path, model.config, model.model.state_dict(), tokenizer, fim_format, {})
+    assert load_checkpoint(tmp_path).fim_format == fim_format
+    assert LlamaForCausalLM.from_pretrained(tmp_path).config.bos_token_id is None
+    peer = AutoTokenizer.from_pretrained(tmp_path)
+    assert peer.bos_token is None
+    assert peer(CODE).input_ids == tokenizer.encode(CODE)
+
+
 def test_equal_contents_are_equal_bytes(tmp_path: Path, tokenizer: Tokenizer) -> None:
     for name in ("a", "b"):
         write(tmp_path / name, tokenizer)

@@ -16,6 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from treespan.model import pretokens
 from treespan.model.pretokens import PretokenEncoder, translate
+from treespan.model.tokenizer import WORDS
 
 QWEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -38,7 +39,8 @@ def _bytes(*, use_regex: bool) -> pre_tokenizers.PreTokenizer:
 
 
 PRE_TOKENIZERS = {
-    "ours": [_split(r"\d"), _bytes(use_regex=True)],
+    "ours": [_split(WORDS), _bytes(use_regex=False)],
+    "digits": [_split(r"\d"), _bytes(use_regex=True)],
     "gpt2": [_bytes(use_regex=True)],
     "starcoder2": [pre_tokenizers.Digits(individual_digits=True), _bytes(use_regex=True)],
     "qwen2.5": [_split(QWEN), _bytes(use_regex=False)],

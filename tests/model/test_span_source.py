@@ -102,10 +102,6 @@ def test_why_there_is_no_hole() -> None:
     assert source("((((").lack("sfim") == "unparsable"
     assert source("x").lack("sfim") == "no-node"
     assert source("x").lack("sfim-kind") == "no-kind"
-    assert not source("x").has_nodes
-    looked_at = source("x = 1\n")
-    assert len(looked_at.nodes.types) == 1
-    assert looked_at.has_nodes
 
 
 def test_characters_are_never_cut() -> None:

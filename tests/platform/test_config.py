@@ -114,7 +114,7 @@ def test_the_recipe_seed_reaches_every_section_that_sets_none(tmp_path: Path) ->
     ("override", "said"),
     [
         ("train.global_batch=3", "not a multiple"),
-        ("pack.objectives.ntp=0.9", "must be 1"),
+        ("pack.objectives.ntp=0.9", "must sum to 1"),
         ("sample.strategies={content: 0, path: 0, dependency: 0, random: 0}", "at least one"),
         ("name=Bad Name", "name"),
         ("ingest.sources=[]", "ingest.sources"),
@@ -128,6 +128,7 @@ def test_the_recipe_seed_reaches_every_section_that_sets_none(tmp_path: Path) ->
         ("pack.seq_len=100000", "positions of the model"),
         ("evaluate.context_tokens=100000", "positions of the model"),
         ("tokenize.fim_format.prefix=</s>", "must differ"),
+        ("tokenize.fim_format=qwen2.5-coder", "set pack.objectives.spm to 0"),
     ],
 )
 def test_impossible_values(tmp_path: Path, override: str, said: str) -> None:

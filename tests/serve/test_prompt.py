@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treespan.model.fim_format import FimFormat, FimRenderer, Order
-from treespan.model.tokenizer import Tokenizer
+from treespan.model.fim_format import FimFormat, FimRenderer, Order, shipped_formats
+from treespan.model.tokenizer import Tokenizer, train
 from treespan.serve.api import RequestError
 from treespan.serve.prompt import render_prompt
 
@@ -158,3 +158,27 @@ def test_the_largest_max_tokens_is_named(renderer: FimRenderer, suffix: str | No
     assert len(render(largest)) + largest == 64
     with pytest.raises(RequestError):
         render(largest + 1)
+
+
+@pytest.mark.parametrize("suffix", [None, "", SUFFIX])
+@pytest.mark.parametrize("name", shipped_formats())
+def test_every_format_can_be_asked(name: str, suffix: str | None) -> None:
+    fim_format = FimFormat.model_validate(name)
+    special = fim_format.special_tokens()
+    renderer = FimRenderer(fim_format, train([], vocab_size=280, special_tokens=special))
+    for positions in (512, 64):
+        ids = render_prompt(
+            renderer,
+            prefix=PREFIX * 2,
+            suffix=suffix,
+            path="a.py",
+            max_tokens=8,
+            max_positions=positions,
+        )
+        assert len(ids) <= positions - 8
+        header_ids = renderer.header_ids("a.py", "Python")
+        kept = header_ids if positions == 512 or len(header_ids) <= 14 else []
+        restored = renderer.restore(ids, kept)
+        assert restored in PREFIX * 2 + (suffix or "")
+        if positions == 512:
+            assert restored == PREFIX * 2 + (suffix or "")

@@ -43,14 +43,14 @@ def recipe(tmp_path: Path, benchmark: Path) -> Recipe:
 def test_without_benchmarks_there_is_no_such_step(root: Path) -> None:
     steps = {step.name: step for step in steps_of(load_recipe(root / "recipes/quickstart.yaml"))}
     assert "decontaminate" not in steps
-    assert steps["sample"].inputs == ("curate",)
+    assert steps["sample"].inputs == ("curate", "graph")
     assert steps["pack"].inputs == ("curate", "sample", "tokenize")
 
 
 def test_with_benchmarks_all_that_follows_reads_its_files(recipe: Recipe) -> None:
     steps = {step.name: step for step in steps_of(load_recipe(recipe()))}
     assert steps["decontaminate"].inputs == ("curate",)
-    for name in ("sample", "tokenize", "pack", "evaluate"):
+    for name in ("graph", "sample", "tokenize", "pack", "evaluate"):
         if name in steps:
             assert steps[name].inputs[0] == "decontaminate"
             assert "curate" not in steps[name].inputs

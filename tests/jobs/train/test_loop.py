@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from treespan.jobs.pack.shard_index import ShardIndex, index_of
 from treespan.jobs.train.config import OptimizerConfig, TrainConfig
 from treespan.jobs.train.loop import Worker
 from treespan.jobs.train.row_order import RowOrder
@@ -69,8 +70,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> ShardReader:
         rows = (make_row(i) for i in range(*bounds))
         name = f"s/part-{number}.arrow"
         entry = store.write_table(name, schema, batches(schema, rows, rows_per_batch=7))
-        parts.append({"path": entry.path.removeprefix("s/"), "rows": entry.rows})
-    return ShardReader(store, parts, "s")
+        parts.append((entry.path.removeprefix("s/"), entry.rows))
+    return ShardReader(store, ShardIndex(index_of([parts], SEQ_LEN), "s"), 0)
 
 
 @pytest.fixture

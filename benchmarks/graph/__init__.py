@@ -1,0 +1,1 @@
+"""How far imports are resolved, and how fast graphs are built."""

@@ -1,0 +1,1 @@
+"""What orders of files bring together, and how fast files are ordered."""

@@ -1,0 +1,1 @@
+"""Looking at packed rows: what each token is for, in the terminal and as a page."""
