@@ -45,15 +45,14 @@ def find_methods(found: Captures, lines: Lines) -> Iterator[Method]:
             start, end = start + 1, end - 1
         signature = None
         if definition is not None:
-            first = lines.without_annotations(*definition)
+            first = lines.without_annotations(*lines.strip(*definition))
             last = lines.without_comments(first, at)
             if first < last:
                 signature = first, last
                 if not braced:
                     start = _behind_signature(last, start, lines)
         documented = found.docstrings.get(at)
-        start = lines.strip_start(start if documented is None else documented, end)
-        end = lines.strip_end(start, end)
+        start, end = lines.strip(start if documented is None else documented, end)
         if not braced:
             end = lines.line_close(end) or end
         if start < end:
@@ -64,8 +63,7 @@ def with_comment(method: Method, found: Captures, lines: Lines) -> set[tuple[int
     """The method with the comment above it; or as it is, if a docstring documents it. One span, or
     none where nothing documents it."""
     assert method.definition is not None
-    start, end = method.definition
-    end = lines.strip_end(start, end)
+    start, end = lines.strip(*method.definition)
     first, commented = lines.leading(start)
     if not commented and method.node.start_byte not in found.docstrings:
         return set()
@@ -83,10 +81,8 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
         children = children[0].named_children
     statements = []
     for child in children:
-        start = child.start_byte
-        if start in found.comments or start in found.docstrings or start in found.clauses:
-            continue
-        statements.append((start, lines.strip_end(start, child.end_byte)))
+        if child.start_byte not in found.others:
+            statements.append(lines.strip(child.start_byte, child.end_byte))
     count = len(statements)
     if count < MIN_STATEMENTS:
         return {}
