@@ -37,11 +37,10 @@ def find_methods(found: Captures, lines: Lines) -> Iterator[Method]:
     for at, node in found.bodies.items():
         definition = found.methods.get(at)
         start, end = at, node.end_byte
-        braced = lines.data[start : start + 1] == b"{" and node.child_count > 0
-        braced = braced and getattr(node.child(0), "type", "") == "{"
+        braced = _has_brace(node)
         if braced:
             if end - start < 2 or lines.data[end - 1 : end] != b"}":
-                continue
+                continue  # the closing one is missing
             start, end = start + 1, end - 1
         signature = None
         if definition is not None:
@@ -96,6 +95,11 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
         if end is not None and lines.begins_line(start):
             spans[kind] = start, end
     return spans
+
+
+def _has_brace(body: Node) -> bool:
+    first = body.child(0) if body.child_count else None
+    return first is not None and first.type == "{"
 
 
 def _behind_signature(signature_end: int, body_start: int, lines: Lines) -> int:
