@@ -76,12 +76,15 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
     if node.has_error:
         return {}
     children = node.named_children
-    if len(children) == 1 and children[0].type in _LISTS:
-        children = children[0].named_children
-    statements = []
     for child in children:
-        if child.start_byte not in found.others:
-            statements.append(lines.strip(child.start_byte, child.end_byte))
+        if child.type in _LISTS:
+            children = child.named_children
+            break
+    statements = [
+        lines.strip(child.start_byte, child.end_byte)
+        for child in children
+        if child.start_byte not in found.others
+    ]
     count = len(statements)
     if count < MIN_STATEMENTS:
         return {}
