@@ -154,6 +154,20 @@ def test_bodies_of_few_statements_have_no_parts() -> None:
     assert not set(texts(one_line, "C")) & set(RUNS)
 
 
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("Go", "package a\nfunc f() {\n// a\na()\n// b\nb()\nc()\n// c\n}\n"),
+        ("Swift", "func f() {\n// a\na()\n// b\nb()\nc()\n// c\n}\n"),
+        ("Kotlin", "fun f() {\n// a\na()\n// b\nb()\nc()\n// c\n}\n"),
+        ("Rust", "fn f() {\n// a\na();\n// b\nb();\nc();\n// c\n}\n"),
+    ],
+)
+def test_comments_are_no_statements_of_a_body(language: str, source: str) -> None:
+    parts = texts(source, language)
+    assert [parts[kind][0].rstrip(";") for kind in RUNS] == ["a()", "b()", "c()"]
+
+
 def test_only_a_comment_right_above_belongs_to_a_method() -> None:
     above = "int a; // a\n\n/* b */\n\n// c\n// d\nint f() { return 1; }\n"
     assert texts(above, "C")["method-with-comment"] == ["// c\n// d\nint f() { return 1; }"]
