@@ -162,11 +162,15 @@ def _steps(run: Run) -> Table:
 
 def _tokenizer(counts: Mapping[str, Any]) -> Table:
     """Whatever the step counted that is one number."""
-    table = Table(title="tokenize", title_justify="left")
-    shown = {name: value for name, value in counts.items() if isinstance(value, int | float)}
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_row(*(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in shown.values()))
+    table = Table(title="tokenize", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in counts.items():
+        if isinstance(value, bool):
+            table.add_row(name.replace("_", " "), "yes" if value else "no")
+        elif isinstance(value, int | float):
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+            table.add_row(name.replace("_", " "), shown)
     return table
 
 

@@ -65,6 +65,7 @@ def _events(run: Run, repo: str, path: str) -> Iterator[Event]:
         if name in run.steps:
             yield from _filtered(run, name, repo, path)
     if found:
+        yield from _tied(run, repo, path, found[0]["file_id"])
         yield from _afterwards(run, repo, path, found[0]["file_id"])
 
 

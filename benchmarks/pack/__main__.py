@@ -1,12 +1,14 @@
 """Parsing, cutting holes, tokenizing and packing beside bare tokenization of the same text.
 
-    python -m benchmarks.pack [--store FOLDER] [--run NAME] [--megabytes 40] [--repeats 5] [--check]
+    python -m benchmarks.pack [--store FOLDER] [--run NAME] [--megabytes 40] [--repeats 5]
+                              [--sizes 1,3,10] [--check | --pictures FOLDER]
 
 Takes the documents and the tokenizer of a finished run and works in this process, on one core. In
 each round all contestants run in turn, with a tokenizer that has seen nothing yet; the table has
 medians of their ratios to the library's own ``encode_batch_fast`` on the same texts. Then growing
 shares of the text are packed: processor seconds should grow as the bytes do. ``--check`` cuts every
-file of the run into structured holes instead and holds each against an independent reference.
+file of the run into structured holes instead and holds each against an independent reference;
+``--pictures`` draws how long the holes of each objective are.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from benchmarks.pack.check import check_run
 from benchmarks.pack.corpus import Documents, PackedRun, megabytes_of, read_run_parts, take
+from benchmarks.pack.pictures import draw_pictures
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer as FastTokenizer
@@ -134,6 +138,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds")
     parser.add_argument("--sizes", default="1,3,10", help="of the growing shares")
     parser.add_argument("--check", action="store_true", help="check every structured hole instead")
+    parser.add_argument("--pictures", type=Path, help="draw those of the documentation instead")
     asked = parser.parse_args()
     console = Console(highlight=False)
     run = read_run_parts(Store(asked.store), asked.run)
@@ -141,6 +146,9 @@ def main() -> None:
         check_run(run, console)
         return
     documents = take(run.documents(), asked.megabytes)
+    if asked.pictures:
+        draw_pictures(run, documents, asked.pictures)
+        return
     compare(run, documents, asked.repeats, console)
     grow(run, documents, [int(size) for size in asked.sizes.split(",")], console)
 

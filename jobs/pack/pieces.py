@@ -28,6 +28,20 @@ class LongText:
         self._tolerance = seq_len // LINE_TOLERANCE
         self._ends = token_ends(text, data, tokenizer)
 
+    def tokens_from(self, start: int) -> int:
+        """Tokens of the text that end after byte ``start``."""
+        return len(self._ends) - int(np.searchsorted(self._ends, start, side="right"))
+
+    def reach(self, start: int, room: int) -> int:
+        """About where ``fit`` would end, without encoding anything."""
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = min(first + room, len(self._ends)) - 1
+        if room <= 0 or last < 0:
+            return start
+        end = max(start, self._character_start(int(self._ends[last])))
+        line = self._data.rfind(b"\n", start, end) + 1
+        return line if end < len(self._data) and start < line and self._is_near(line, end) else end
+
     def fit(self, start: int, room: int) -> tuple[int, list[int]]:
         """The end of the longest run of bytes from ``start`` that takes at most ``room`` tokens, and
         its tokens; ended at a line start where that wastes few of them."""
@@ -44,17 +58,16 @@ class LongText:
         else:
             return start, []
         line = self._data.rfind(b"\n", start, end) + 1
-        if end == len(self._data) or not start < line < end:
-            return end, ids
-        if self._tokens_between(line, end) <= self._tolerance:
+        if end < len(self._data) and start < line < end and self._is_near(line, end):
             shorter = self._encode(start, line)
             if len(shorter) <= room:
                 return line, shorter
         return end, ids
 
-    def _tokens_between(self, start: int, end: int) -> int:
-        first, last = np.searchsorted(self._ends, (start, end), side="right")
-        return int(last - first)
+    def _is_near(self, line: int, end: int) -> bool:
+        """Whether ending at ``line`` instead of ``end`` wastes few tokens."""
+        first, last = np.searchsorted(self._ends, (line, end), side="right")
+        return int(last - first) <= self._tolerance
 
     def _encode(self, start: int, end: int) -> list[int]:
         return self._tokenizer.encode(self._data[start:end].decode())

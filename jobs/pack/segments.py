@@ -213,18 +213,18 @@ def _next_segment(layout: _Layout, draw: _Draw, at: int) -> Segment:
         rest = _rest(layout, draw, at)
         if rest is not None:
             return rest
-    end, tokens = layout.long.fit(at, layout.ntp_room)
-    if end == len(layout.data):
+    if layout.long.tokens_from(at) <= layout.ntp_room:
         rest = _rest(layout, draw, at)
-        return layout.plain(at, end, tokens, "") if rest is None else rest
-    if draw.objective == "ntp":
-        return layout.plain(at, end, tokens, "")
-    high, _ = layout.long.fit(at, layout.fim_room - SEAM_TOKENS)
-    hole = draw.hole(at, high)
-    masked = layout.masked(at, hole, draw.order)
-    if masked is not None:
-        return masked
-    return layout.plain(at, end, tokens, hole.fallback or "seams-too-long")
+        if rest is not None:
+            return rest
+    fallback = ""
+    if draw.objective != "ntp":
+        hole = draw.hole(at, layout.long.reach(at, layout.fim_room - SEAM_TOKENS))
+        masked = layout.masked(at, hole, draw.order)
+        if masked is not None:
+            return masked
+        fallback = hole.fallback or "seams-too-long"
+    return layout.plain(at, *layout.long.fit(at, layout.ntp_room), fallback)
 
 
 def _rest(layout: _Layout, draw: _Draw, at: int) -> Segment | None:

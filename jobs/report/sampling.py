@@ -40,7 +40,11 @@ def sampling_sections(counts: Mapping[str, Any]) -> list[str]:
     ]
     if counts["bytes_by_language"] != counts["bytes_by_language_given"]:
         given, read = counts["bytes_by_language_given"], counts["bytes_by_language"]
-        rows = [(name, size / 1e6, read.get(name, 0) / 1e6) for name, size in given.items()]
+        rows = [
+            (name, size / 1e6, read.get(name, 0) / 1e6)
+            for name, size in given.items()
+            if size != read.get(name, 0)
+        ]
         parts += [
             paragraph("Rates and the cap of a repository change what an epoch reads:"),
             table(("language", "MB given", "MB read"), rows),
