@@ -42,8 +42,8 @@ def test_elixir_modules_within_modules_and_lists_of_them(resolve: Any) -> None:
 def test_ruby_loads_a_script_without_an_ending(resolve: Any) -> None:
     found = resolve(
         {
-            "bin/profile": "#!/usr/bin/env ruby\nload File.dirname(__FILE__) + '/../exe/tool'\n",
+            "bin/tool-profile": "#!/usr/bin/env ruby\nload File.dirname(__FILE__) + '/../exe/tool'\n",
             "exe/tool": "#!/usr/bin/env ruby\nputs 1\n",
         }
     )
-    assert found.of("bin/profile") == {"/../exe/tool": {"exe/tool": 1.0}}
+    assert found.of("bin/tool-profile") == {"/../exe/tool": {"exe/tool": 1.0}}
