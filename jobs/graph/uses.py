@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from treespan.jobs.graph.facts import Facts
 from treespan.jobs.graph.resolvers import FAMILIES, Sources
@@ -51,6 +51,9 @@ class Uses:
         self._sources, self._imports = sources, imports
         self._families = [family for family in FAMILIES if sources.of(family)]
         self._packages = [_package(sources, index) for index in range(len(sources.files))]
+        self._in_package: dict[str, set[int]] = {}
+        for index, package in enumerate(self._packages):
+            self._in_package.setdefault(package, set()).add(index)
         self._stems: dict[str, list[int]] = {}
         for index, file in enumerate(sources.files):
             self._stems.setdefault(posixpath.splitext(file.path)[0], []).append(index)
@@ -70,7 +73,7 @@ class Uses:
                 yield from self._of(index, definers, common)
 
     def _of(
-        self, index: int, definers: Mapping[str, Sequence[int]], common: set[str]
+        self, index: int, definers: Mapping[str, Mapping[int, None]], common: set[str]
     ) -> Iterator[tuple[int, int, str, float, int]]:
         facts = self._sources.facts[index]
         imported = self._imports[index]
@@ -80,14 +83,13 @@ class Uses:
                 found = definers.get(name)
                 if found is None or index in found:
                     continue
-                tier, chosen = IMPORTED, [target for target in found if target in imported]
+                tier, chosen = IMPORTED, _in_both(imported, found)
                 if not chosen and self._packages[index]:
-                    here = self._packages[index]
-                    tier = SAME_PACKAGE
-                    chosen = [target for target in found if self._packages[target] == here]
+                    here = self._in_package[self._packages[index]]
+                    tier, chosen = SAME_PACKAGE, _in_both(here, found)
                 if not chosen:
                     two_steps = self._two_steps(index) if two_steps is None else two_steps
-                    tier, chosen = TWO_STEPS, [target for target in found if target in two_steps]
+                    tier, chosen = TWO_STEPS, _in_both(two_steps, found)
                 if not chosen:
                     vague = len(name) < MIN_CHARACTERS or name in common
                     if vague or len(found) > MAX_DEFINERS:
@@ -106,16 +108,20 @@ class Uses:
         return frozenset(found)
 
 
-def _definers(facts: Sequence[Facts], members: Iterable[int]) -> dict[str, list[int]]:
+def _in_both(some: Collection[int], others: Collection[int]) -> list[int]:
+    """The files of both. Walks the smaller: a name may be defined by thousands of files."""
+    smaller, larger = sorted((some, others), key=len)
+    return [file for file in smaller if file in larger]
+
+
+def _definers(facts: Sequence[Facts], members: Iterable[int]) -> dict[str, dict[int, None]]:
     """The files that define each name; a C prototype counts where nothing else defines it."""
-    defined: dict[str, list[int]] = {}
-    declared: dict[str, list[int]] = {}
+    defined: dict[str, dict[int, None]] = {}
+    declared: dict[str, dict[int, None]] = {}
     for index in members:
-        for name, kind in {(found.name, found.kind) for found in facts[index].definitions}:
-            into = declared if kind == _DECLARATION else defined
-            files = into.setdefault(name, [])
-            if not files or files[-1] != index:
-                files.append(index)
+        for found in facts[index].definitions:
+            into = declared if found.kind == _DECLARATION else defined
+            into.setdefault(found.name, {})[index] = None
     return {**declared, **defined}
 
 
