@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -103,10 +104,14 @@ class GoResolver:
                     module, root = posixpath.dirname(module), posixpath.dirname(root)
                     if "." in module.partition("/")[0]:
                         votes.setdefault((module, root), set()).add("/".join(ended))
+        below: Counter[str] = Counter()
+        for written in self._written:
+            while written := posixpath.dirname(written):
+                below[written] += 1
         enough = {
             (module, root): rests
             for (module, root), rests in votes.items()
-            if len(rests) >= max(_MIN_VOTES, _MIN_SHARE * len(self._below(module)))
+            if len(rests) >= max(_MIN_VOTES, _MIN_SHARE * below[module])
         }
         return sorted(
             (
@@ -123,9 +128,6 @@ class GoResolver:
             ),
             key=lambda item: (-len(item[0]), -len(enough[item]), item),
         )
-
-    def _below(self, module: str) -> list[str]:
-        return [path for path in self._written if path.startswith(f"{module}/")]
 
     @cached_property
     def _written(self) -> list[str]:
