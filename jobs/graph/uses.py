@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from treespan.jobs.graph.facts import Facts
 from treespan.jobs.graph.resolvers import FAMILIES, Sources
+from treespan.jobs.graph.resolvers.reference import in_both
 
 IMPORTED, SAME_PACKAGE, TWO_STEPS, NAME_ONLY = (0.9, 0.6), (0.8, 0.5), (0.6, 0.3), (0.3, 0.1)
 """Weights of a plain name and of one behind a dot."""
@@ -83,13 +84,13 @@ class Uses:
                 found = definers.get(name)
                 if found is None or index in found:
                     continue
-                tier, chosen = IMPORTED, _in_both(imported, found)
+                tier, chosen = IMPORTED, in_both(imported, found)
                 if not chosen and self._packages[index]:
                     here = self._in_package[self._packages[index]]
-                    tier, chosen = SAME_PACKAGE, _in_both(here, found)
+                    tier, chosen = SAME_PACKAGE, in_both(here, found)
                 if not chosen:
                     two_steps = self._two_steps(index) if two_steps is None else two_steps
-                    tier, chosen = TWO_STEPS, _in_both(two_steps, found)
+                    tier, chosen = TWO_STEPS, in_both(two_steps, found)
                 if not chosen:
                     vague = len(name) < MIN_CHARACTERS or name in common
                     if vague or len(found) > MAX_DEFINERS:
@@ -106,12 +107,6 @@ class Uses:
             stem = posixpath.splitext(self._sources.files[imported].path)[0]
             found.update(self._stems[stem])
         return frozenset(found)
-
-
-def _in_both(some: Collection[int], others: Collection[int]) -> list[int]:
-    """The files of both. Walks the smaller: a name may be defined by thousands of files."""
-    smaller, larger = sorted((some, others), key=len)
-    return [file for file in smaller if file in larger]
 
 
 def _definers(facts: Sequence[Facts], members: Iterable[int]) -> dict[str, dict[int, None]]:

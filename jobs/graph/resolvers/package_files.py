@@ -8,13 +8,14 @@ each has a weight of its own. Only files that define the same name share the wei
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from treespan.jobs.graph.resolvers.reference import (
     MAX_SHARED,
     SURE,
     Sources,
     distance,
+    in_both,
     shared,
 )
 
@@ -27,12 +28,12 @@ class PackageFiles:
 
     def __init__(self, sources: Sources, indices: Iterable[int]) -> None:
         self._sources = sources
-        self._own: dict[int, frozenset[str]] = {}
-        self._members: dict[int, frozenset[str]] = {}
+        self._own: dict[str, dict[int, None]] = {}
+        self._members: dict[str, dict[int, None]] = {}
         for index in indices:
-            found = sources.facts[index].definitions
-            self._own[index] = frozenset(d.name for d in found if d.kind != _MEMBER)
-            self._members[index] = frozenset(d.name for d in found if d.kind == _MEMBER)
+            for found in sources.facts[index].definitions:
+                into = self._members if found.kind == _MEMBER else self._own
+                into.setdefault(found.name, {})[index] = None
 
     def meant(self, origin: int, package: Iterable[int]) -> dict[int, float]:
         """The files of ``package`` that define a name which ``origin`` uses.
@@ -41,28 +42,25 @@ class PackageFiles:
         for a package imported for its effects or by names that no query sees, the nearest files
         share what little is known.
         """
-        members = list(package)
-        files = [index for index in members if index != origin]
-        if members == [origin]:
+        members = set(package)
+        files = members - {origin}
+        if members == {origin}:
             return {origin: SURE}  # its own namespace, which no other file adds to
         if len(files) == 1:
-            return {files[0]: SURE}
+            return dict.fromkeys(files, SURE)
         facts = self._sources.facts[origin]
         used = facts.uses.keys() | facts.members.keys()
-        for defined in (self._own, self._members):
-            definers: dict[str, list[int]] = {}
-            for index in files:
-                for name in used & defined[index]:
-                    definers.setdefault(name, []).append(index)
+        for definers in (self._own, self._members):
             weights: dict[int, float] = {}
-            for name in sorted(definers):
-                for index, weight in self._sources.nearest(origin, definers[name]).items():
+            for name in sorted(used & definers.keys()):
+                found = sorted(in_both(files, definers[name]))
+                for index, weight in self._sources.nearest(origin, found).items():
                     weights[index] = max(weights.get(index, 0.0), weight)
             if weights:
                 return weights
         return shared(self._nearest(origin, files))
 
-    def _nearest(self, origin: int, files: Sequence[int]) -> list[int]:
+    def _nearest(self, origin: int, files: Iterable[int]) -> list[int]:
         folder = posixpath.dirname(self._sources.files[origin].path)
         ordered = sorted(files, key=lambda i: (distance(folder, self._sources.files[i].path), i))
         return sorted(ordered[:MAX_SHARED])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -125,3 +125,9 @@ def distance(folder: str, path: str) -> int:
 def inside(folder: str, path: str) -> str:
     """``path`` seen from ``folder``, normalised; starts with ``..`` if it leaves the repository."""
     return posixpath.normpath(posixpath.join(folder, path))
+
+
+def in_both(some: Collection[int], others: Collection[int]) -> list[int]:
+    """The files of both. Walks the smaller: a name may be defined by thousands of files."""
+    smaller, larger = sorted((some, others), key=len)
+    return [file for file in smaller if file in larger]
