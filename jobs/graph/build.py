@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +69,20 @@ class Graph:
     """Files of a language with a query that were too large to be parsed."""
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    # The facts of a repository are many small records without cycles. The collector would walk all
+    # of them again and again to find nothing.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
 def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) -> Graph:
     """The graph of ``files``, which are all of one repository, each with a path of its own."""
     config = config or GraphConfig()

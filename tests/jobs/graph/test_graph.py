@@ -1,5 +1,6 @@
 """Symbols, uses and their weights, limits, and equal graphs for any order of files."""
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +105,14 @@ def test_edges_of_other_weight_or_count_differ() -> None:
     edge = Edge("a.py", "b.py", "use", "name", weight=0.9, count=1)
     assert edge != replace(edge, weight=0.3)
     assert edge != replace(edge, count=2)
+
+
+def test_the_collector_goes_on_afterwards() -> None:
+    build_graph([python("a.py")])
+    assert gc.isenabled()
+    with pytest.raises(AttributeError):
+        build_graph([None])  # type: ignore[list-item]
+    assert gc.isenabled()
 
 
 def test_repeated_imports_are_one_edge() -> None:
