@@ -83,10 +83,7 @@ def lay_out(seen: Overview, max_files: int = MAX_FILES) -> Layout:
     labels = _labels([file.path for file in chosen])
     groups, group_of = _groups([file.path for file in chosen])
     return Layout(
-        [
-            Place(file, labels[n], group_of[n], columns[n], rows[n])
-            for n, file in enumerate(chosen)
-        ],
+        [Place(file, labels[n], group_of[n], columns[n], rows[n]) for n, file in enumerate(chosen)],
         ends[:MAX_TIES][::-1],
         groups,
         max(columns, default=-1) + 1,
@@ -96,7 +93,7 @@ def lay_out(seen: Overview, max_files: int = MAX_FILES) -> Layout:
     )
 
 
-def _levels(count: int, ties: Sequence[tuple[int, int, Tie]]) -> npt.NDArray[np.float64]:
+def _levels(count: int, ties: Sequence[tuple[int, int, Tie]]) -> npt.NDArray[np.floating]:
     """Trophic levels [count]; the least of each connected part is 0."""
     laplacian = np.zeros((count, count))
     wanted = np.zeros(count)
@@ -108,7 +105,7 @@ def _levels(count: int, ties: Sequence[tuple[int, int, Tie]]) -> npt.NDArray[np.
         wanted[target] -= tie.weight
         merged, gone = sorted((parts[source], parts[target]))
         parts = [merged if part == gone else part for part in parts]
-    levels: npt.NDArray[np.float64] = np.linalg.lstsq(laplacian, wanted, rcond=None)[0]
+    levels: npt.NDArray[np.floating] = np.linalg.lstsq(laplacian, wanted, rcond=None)[0]
     for part in set(parts):
         members = [index for index in range(count) if parts[index] == part]
         levels[members] -= levels[members].min()
@@ -116,7 +113,7 @@ def _levels(count: int, ties: Sequence[tuple[int, int, Tie]]) -> npt.NDArray[np.
     return np.asarray(levels.round(6))
 
 
-def _columns(levels: npt.NDArray[np.float64]) -> list[int]:
+def _columns(levels: npt.NDArray[np.floating]) -> list[int]:
     """The files by level in columns of equal height, about twice as high as the drawing is wide."""
     count = len(levels)
     number = math.ceil(count / max(1, math.ceil(2 * math.sqrt(count))))
@@ -129,8 +126,8 @@ def _columns(levels: npt.NDArray[np.float64]) -> list[int]:
 def _rows(columns: Sequence[int], ties: Sequence[tuple[int, int, Tie]]) -> list[int]:
     """Rows such that ties are level: each file at the mean of those it is tied to, in turn."""
     members: dict[int, list[int]] = {}
-    for index, column in enumerate(columns):
-        members.setdefault(column, []).append(index)
+    for index, number in enumerate(columns):
+        members.setdefault(number, []).append(index)
     weights = np.zeros((len(columns), len(columns)))
     for source, target, tie in ties:
         if columns[source] != columns[target]:
@@ -154,7 +151,7 @@ def _rows(columns: Sequence[int], ties: Sequence[tuple[int, int, Tie]]) -> list[
     return found
 
 
-def _spread(count: int) -> npt.NDArray[np.float64]:
+def _spread(count: int) -> npt.NDArray[np.floating]:
     """Heights of ``count`` rows, around 0."""
     return np.arange(count) - (count - 1) / 2
 
@@ -178,13 +175,32 @@ def _labels(paths: Sequence[str]) -> list[str]:
 
 
 def _groups(paths: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The folders that tell files apart, the largest first, and the one of each path."""
-    folders = [path.split("/")[:-1] for path in paths]
-    common = posixpath.commonpath(["/".join(f) for f in folders]) if all(folders) else ""
-    depth = len(common.split("/")) if common else 0
-    names = ["/".join(folder[: depth + 1]) or TOP for folder in folders]
+    """Folders that tell files apart, the largest first, and the one of each path.
+
+    A folder with more than half of the files says little, so its own folders stand for it.
+    """
+    depths = {"": 0}
+    names = [""] * len(paths)
+    while paths:
+        largest, size = Counter(names).most_common(1)[0]
+        if 2 * size <= len(paths) or depths[largest] < 0:
+            break
+        depth = depths[largest] + 1
+        split = [
+            _folder(path, depth) if name == largest else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+        depths[largest] = -1
+        depths |= dict.fromkeys(set(split) - set(depths), depth)
+        names = split
     ranked = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
     kept = [name for name, _ in ranked]
     if len(kept) > _MAX_GROUPS:
-        kept = [*kept[: _MAX_GROUPS], OTHERS]
-    return kept, [kept.index(name) if name in kept else len(kept) - 1 for name in names]
+        kept = [*kept[:_MAX_GROUPS], OTHERS]
+    shown = [name or TOP for name in kept]
+    return shown, [kept.index(name) if name in kept else len(kept) - 1 for name in names]
+
+
+def _folder(path: str, depth: int) -> str:
+    """The first ``depth`` folders of ``path``, or as many as it has."""
+    return "/".join(path.split("/")[:-1][:depth])

@@ -27,7 +27,7 @@ class Tie:
     strength: float
     """Sum of weight times count, to rank by."""
     names: tuple[str, ...]
-    """What it imports or uses, strongest first."""
+    """What it uses and then what it imports, each strongest first."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,12 @@ def _pairs(edges: Iterable[Edge]) -> list[Tie]:
 
 
 def _tie(source: str, target: str, edges: Sequence[Edge]) -> Tie:
-    by_name: dict[str, float] = {}
-    for edge in edges:
-        by_name[edge.name] = by_name.get(edge.name, 0.0) + edge.weight * edge.count
+    ranked = sorted(edges, key=lambda e: (e.kind != "use", -e.weight * e.count, e.name))
     return Tie(
         source,
         target,
         max(edge.weight for edge in edges),
         sum(edge.count for edge in edges),
-        round(sum(by_name.values()), 3),
-        tuple(sorted(by_name, key=lambda name: (-by_name[name], name))),
+        round(sum(edge.weight * edge.count for edge in edges), 3),
+        tuple(dict.fromkeys(edge.name for edge in ranked)),
     )
