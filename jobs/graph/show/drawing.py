@@ -54,6 +54,7 @@ _STYLE = """
 .graph .swatch { stroke: none; }
 @media (prefers-color-scheme: dark) {
   .graph { --ground: #15191e; --ink: #dde3ea; --faint: #8d99a6; }
+  .graph .ties { filter: brightness(1.4); }
 }
 """
 
@@ -70,7 +71,9 @@ def svg(seen: Overview, layout: Layout) -> str:
         '<rect width="100%" height="100%" fill="var(--ground)"/>',
         f'<text class="title" x="{_MARGIN}" y="28">{_text(seen.repository)}</text>',
         f'<text class="said" x="{_MARGIN}" y="47">{_text(caption(layout))}</text>',
+        '<g class="ties">',
         *(_tie(sheet, layout.places, *tie) for tie in layout.ties),
+        "</g>",
         *(_file(sheet, number, place) for number, place in enumerate(layout.places)),
         *_legend(sheet),
         "</svg>\n",

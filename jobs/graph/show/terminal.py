@@ -12,6 +12,7 @@ from treespan.jobs.graph.show.overview import SURE_ENOUGH, Overview
 from treespan.jobs.graph.show.wording import (
     FILES,
     HINTS,
+    HINTS_TITLE,
     IMPORTS,
     Row,
     file_rows,
@@ -36,7 +37,7 @@ def lines(seen: Overview, top: int) -> Iterator[RenderableType]:
         yield _table("most used files", FILES, file_rows(seen, top))
         yield _table(f"strongest ties (weight at least {SURE_ENOUGH})", _TIES, _ties(seen, top))
     if seen.unresolved:
-        yield _table("imports of the repository that lead to no file", HINTS, hint_rows(seen, top))
+        yield _table(HINTS_TITLE, HINTS, hint_rows(seen, top))
 
 
 def _ties(seen: Overview, top: int) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from treespan.jobs.graph.show.overview import SURE_ENOUGH, Overview
 from treespan.jobs.graph.show.wording import (
     FILES,
     HINTS,
+    HINTS_TITLE,
     IMPORTS,
     TIES,
     Row,
@@ -53,7 +54,7 @@ def _sections(seen: Overview, layout: Layout, top: int) -> Iterator[str]:
         )
     if seen.unresolved:
         yield section(
-            "Imports of the repository that lead to no file",
+            HINTS_TITLE.capitalize(),
             table(HINTS, _shown(hint_rows(seen, top))),
         )
 

@@ -8,10 +8,11 @@ from treespan.jobs.graph.show.overview import SURE_ENOUGH, Overview, Tie
 
 Row = tuple[str | float | None, ...]
 
-IMPORTS = ("language", "imports", "of the repository", "resolved", "share")
+IMPORTS = ("language", "imports", "in the repository", "resolved", "share")
 FILES = ("file", "used by", "uses", "symbols")
 TIES = ("file", "builds on", "weight", "times", "names")
 HINTS = ("file", "import")
+HINTS_TITLE = "imports of the repository that lead to no file, or to one that was dropped"
 
 _NAMES = 4
 """Names of a tie that are told: a table is no list of all."""
