@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from treespan.jobs.graph.config import GraphConfig
@@ -23,9 +23,9 @@ class Edge:
     target: str
     kind: EdgeKind
     name: str
-    weight: float = field(compare=False)
+    weight: float
     """How sure it is, in (0, 1]."""
-    count: int = field(compare=False)
+    count: int
     """How often the name occurs."""
 
 
@@ -75,8 +75,8 @@ def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) 
     unparsed = 0
     for file in ordered:
         readable = can_read(file.language)
-        small = len(file.text) <= config.max_parse_bytes
-        facts.append(read_facts(file) if readable and small else NOTHING)
+        small = readable and _size(file) <= config.max_parse_bytes
+        facts.append(read_facts(file) if small else NOTHING)
         unparsed += readable and not small
     sources = Sources(ordered, facts)
     edges: dict[tuple[int, int, EdgeKind, str], tuple[float, int]] = {}
@@ -123,3 +123,7 @@ def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) 
         sorted(set(unresolved)),
         unparsed,
     )
+
+
+def _size(file: SourceFile) -> int:
+    return len(file.text.encode(errors="surrogatepass"))

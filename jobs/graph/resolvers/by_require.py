@@ -83,7 +83,10 @@ class RubyResolver:
         expanded = "expand_path" in text and "__FILE__" in text and "dirname" not in text
         folder = own if expanded else posixpath.dirname(own)
         path = written.lstrip("/").removesuffix(".rb") + ".rb"
-        target = self._sources.first((inside(folder, path), posixpath.normpath(path)))
+        bare = written.lstrip("/")  # what is loaded may be a script without an ending
+        target = self._sources.first(
+            (inside(folder, path), posixpath.normpath(path), inside(folder, bare))
+        )
         return Reference(written, True, {} if target is None else {target: SURE})
 
     def _searched(self, index: int, written: str) -> Reference:

@@ -18,9 +18,16 @@ class ElixirResolver:
         self._sources = sources
         self._modules: dict[str, list[int]] = {}
         for index in sources.of(LANGUAGES):
+            around: list[str] = []
             for definition in sources.facts[index].definitions:
                 if definition.kind == "module":
-                    self._modules.setdefault(definition.name, []).append(index)
+                    # A module within another goes by both names; which one is around it is not
+                    # told apart from those that merely stand before it.
+                    for name in (definition.name, *(f"{o}.{definition.name}" for o in around)):
+                        files = self._modules.setdefault(name, [])
+                        if index not in files[-1:]:
+                            files.append(index)
+                    around.append(definition.name)
 
     def references(self, index: int) -> Iterator[Reference]:
         for statement in self._sources.facts[index].imports:
@@ -30,6 +37,7 @@ class ElixirResolver:
             names = found[2].split(",") if found[2] else [""]
             for name in names:
                 written = found[1].rstrip(".") + (f".{name.strip()}" if name.strip() else "")
+                written = written.removeprefix("Elixir.")
                 if not written[:1].isupper():
                     continue
                 files = self._modules.get(written, [])

@@ -41,7 +41,10 @@ class PackageFiles:
         for a package imported for its effects or by names that no query sees, the nearest files
         share what little is known.
         """
-        files = [index for index in package if index != origin]
+        members = list(package)
+        files = [index for index in members if index != origin]
+        if members == [origin]:
+            return {origin: SURE}  # its own namespace, which no other file adds to
         if len(files) == 1:
             return {files[0]: SURE}
         facts = self._sources.facts[origin]

@@ -1,12 +1,13 @@
 """Symbols, uses and their weights, limits, and equal graphs for any order of files."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treespan.jobs.graph.build import Graph, build_graph
+from treespan.jobs.graph.build import Edge, Graph, build_graph
 from treespan.jobs.graph.config import GraphConfig
 from treespan.jobs.graph.facts import QUERIES, can_read, read_facts
 from treespan.jobs.graph.source_file import SourceFile
@@ -91,6 +92,18 @@ def test_large_files_are_nodes_without_edges() -> None:
     files = [python("a.py", "import b\n" * 3), python("b.py", "x = 1\n")]
     graph = build_graph(files, GraphConfig(max_parse_bytes=10))
     assert (graph.unparsed, list(graph.edges), list(graph.paths)) == (1, [], ["a.py", "b.py"])
+
+
+def test_the_limit_is_in_bytes_as_curation_has_it() -> None:
+    file = python("a.py", f"# {'é' * 60}\nx = 1\n")
+    assert len(file.text) < 80 < len(file.text.encode())
+    assert build_graph([file], GraphConfig(max_parse_bytes=80)).unparsed == 1
+
+
+def test_edges_of_other_weight_or_count_differ() -> None:
+    edge = Edge("a.py", "b.py", "use", "name", weight=0.9, count=1)
+    assert edge != replace(edge, weight=0.3)
+    assert edge != replace(edge, count=2)
 
 
 def test_repeated_imports_are_one_edge() -> None:
