@@ -93,6 +93,8 @@ def caption(layout: Layout) -> str:
     if ties < layout.tied:
         lines = f"the {ties:,} strongest of {layout.tied:,} ties between them"
     said = f"{drawn}, {lines}"
+    if layout.files > layout.tied_files:
+        said += f"; {layout.files - layout.tied_files:,} files have none"
     return said[0].upper() + said[1:]
 
 
@@ -188,7 +190,7 @@ def _legend(sheet: _Sheet) -> Iterator[str]:
         x, y = _MARGIN + place * _KEY, top + line * 20
         yield (
             f'<circle class="swatch" cx="{x + 6}" cy="{y}" r="6" fill="{_colour(number, groups)}"/>'
-            f'<text x="{x + 18}" y="{y + 4}">{_text(_cut(group, _MAX_KEY))}</text>'
+            f'<text x="{x + 18}" y="{y + 4}">{_text(_cut(group, 0, _MAX_KEY))}</text>'
         )
     said = (
         "A circle is a file, its colour the folder. The more files use it, the larger it is.",
@@ -215,16 +217,15 @@ def _colour(group: int, groups: Sequence[str]) -> str:
     return _GREY if groups[group] == OTHERS else _COLOURS[group]
 
 
-def _cut(text: str, most: int = _MAX_LABEL) -> str:
-    """``text`` as it is shown, its middle left out if it is too long."""
+def _cut(text: str, head_most: int = 12, most: int = _MAX_LABEL) -> str:
+    """``text`` as it is shown; if it is too long, ``head_most`` letters, a dot, and its end."""
     shown = visible(text).replace("\n", "␊").replace("\t", "␉")
     if _width(shown) <= most:
         return shown
-    half = (most - 1) // 2
     head, tail = shown, shown
-    while _width(head) > half:
+    while _width(head) > head_most:
         head = head[:-1]
-    while _width(tail) > most - 1 - half:
+    while _width(tail) > most - 1 - head_most:
         tail = tail[1:]
     return f"{head}…{tail}"
 

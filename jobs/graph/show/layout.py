@@ -24,10 +24,13 @@ MAX_TIES = 400
 _MAX_GROUPS = 9
 """As many colours as one can tell apart; the folders beyond share grey."""
 
+_MAX_COLUMNS = 6
+"""More columns than these do not fit a screen (ours)."""
+
 _SWEEPS = 12
 """Further sweeps over the columns change hardly anything (ours)."""
 
-TOP = "."
+TOP = "top folder"
 """The group of files that lie in no folder."""
 
 OTHERS = "other folders"
@@ -59,8 +62,10 @@ class Layout:
     """Folders, the largest first."""
     columns: int
     rows: int
+    files: int
+    """Files of the repository."""
     tied_files: int
-    """Files of the repository with a tie; those beyond ``places`` are left out."""
+    """Those with a tie; the ones beyond ``places`` are left out."""
     tied: int
     """Ties between the files drawn; those beyond ``ties`` are left out."""
 
@@ -88,6 +93,7 @@ def lay_out(seen: Overview, max_files: int = MAX_FILES) -> Layout:
         groups,
         max(columns, default=-1) + 1,
         max(rows, default=-1) + 1,
+        len(seen.files),
         len(tied),
         len(inside),
     )
@@ -114,9 +120,14 @@ def _levels(count: int, ties: Sequence[tuple[int, int, Tie]]) -> npt.NDArray[np.
 
 
 def _columns(levels: npt.NDArray[np.floating]) -> list[int]:
-    """The files by level in columns of equal height, about twice as high as the drawing is wide."""
+    """The files by level in columns of equal height: as many as there are levels, as far as a
+    screen has room, and no fewer than the files need.
+    """
     count = len(levels)
-    number = math.ceil(count / max(1, math.ceil(2 * math.sqrt(count))))
+    if not count:
+        return []
+    needed = math.ceil(count / math.ceil(2 * math.sqrt(count)))
+    number = max(needed, min(round(levels.max()) + 1, _MAX_COLUMNS))
     found = [0] * count
     for rank, index in enumerate(np.argsort(levels, kind="stable").tolist()):
         found[index] = rank * number // count
