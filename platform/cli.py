@@ -231,6 +231,23 @@ def inspect(
 
 
 @app.command()
+def graph(
+    repository: Annotated[
+        str, typer.Argument(metavar="REPO", help="A folder, or a repository of a run.")
+    ],
+    store: StoreUri = DEFAULT_STORE,
+    name: RunName = None,
+    top: Annotated[int, typer.Option(min=1, help="How many files and ties to list.")] = 10,
+    svg: Annotated[Path | None, typer.Option(help="Write a drawing here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with drawing and lists.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the files of a repository are tied to each other, and draw it."""
+    command = import_module("treespan.jobs.graph.show.command")
+    command.show_graph(command.Asked(repository, store, name, top, svg, html, as_json))
+
+
+@app.command()
 def complete(
     checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
     prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,9 @@ from treespan.platform.store import Store
 
 MAX_FILE_BYTES = 4_000_000
 """Larger files of a folder are left out (ours): no code that anybody reads."""
+
+_MAX_NAMES = 5
+"""Repositories named that hold an unknown name, such as ``debian:NAME``."""
 
 _SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__"})
 
@@ -45,14 +49,20 @@ def source_files(rows: pa.Table) -> list[SourceFile]:
 def stored_repository(store: Store, repo: str, run_name: str | None = None) -> list[SourceFile]:
     """The curated files of ``repo``. Raises ``UserError`` if the run has none."""
     output = files_step(read_run(store, run_name).steps)
+    known: set[str] = set()
     for part in output.files("files"):
         names = store.read_table(part, ["repo"])
         if pc.any(pc.equal(names["repo"], repo)).as_py():
             table = store.read_table(part, ["repo", "path", "language", "content"])
             return source_files(table.filter(pc.equal(table["repo"], repo)))
+        known.update(pc.unique(names["repo"]).to_pylist())
+    close = sorted(name for name in known if repo in name)[:_MAX_NAMES]
+    close += [name for name in get_close_matches(repo, sorted(known)) if name not in close]
     raise UserError(
         f"{store.uri} has no repository {repo!r}, and there is no such folder.",
-        "Give the name of a repository of the run, or a folder.",
+        f"Did you mean {' or '.join(close)}?"
+        if close
+        else "Give the name of a repository of the run, or a folder.",
     )
 
 

@@ -17,8 +17,8 @@ from treespan.jobs.pack.inspect.wording import (
     facts_of,
     head_of,
     padding_of,
-    visible,
 )
+from treespan.platform.visible_text import visible
 
 _STYLES: Mapping[Role, str] = {
     "sentinel": "bold magenta",

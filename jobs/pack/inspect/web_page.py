@@ -16,8 +16,8 @@ from treespan.jobs.pack.inspect.wording import (
     facts_of,
     head_of,
     padding_of,
-    visible,
 )
+from treespan.platform.visible_text import visible
 
 STYLE = """
 .row { --ink: #1f2933; --faint: #6b7785; --line: #dde2e8; --ground: #f7f9fb;

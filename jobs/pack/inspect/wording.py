@@ -7,25 +7,12 @@ from typing import Literal
 
 from treespan.jobs.pack.inspect.find_row import FoundRow
 from treespan.jobs.pack.inspect.row_view import DocumentView, RowView, SegmentView
+from treespan.platform.visible_text import visible
 
 View = Literal["model", "file"]
 """The order of the tokens, or that of the file."""
 
 EMPTY_HOLE = "empty"
-
-_CONTROL = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
-    0x7F: "\N{SYMBOL FOR DELETE}",
-    **{code: f"⟨U+{code:04X}⟩" for code in (*range(0x80, 0xA0), *range(0x202A, 0x202F))},
-    **{code: f"⟨U+{code:04X}⟩" for code in range(0x2066, 0x206A)},
-}
-"""Code may hold what a terminal or a browser would obey instead of showing: controls, and marks that
-turn the direction of the text around."""
-
-
-def visible(text: str) -> str:
-    """``text`` with control characters shown by symbols; line breaks and tabs stay."""
-    return text.translate(_CONTROL)
 
 
 def head_of(found: FoundRow) -> str:

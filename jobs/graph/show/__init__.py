@@ -1,0 +1,1 @@
+"""Looking at the graph of one repository: in the terminal, as a drawing, as a page."""
