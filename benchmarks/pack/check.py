@@ -71,7 +71,7 @@ def check_run(run: PackedRun, console: Console) -> None:
     shares = dict.fromkeys((name.replace("-", "_") for name in OBJECTIVES), 1 / len(OBJECTIVES))
     builders = [
         SegmentBuilder(PackConfig(seq_len=SEQ_LEN, objectives=mix), run.renderer(), 0)
-        for mix in (structured, ObjectiveMix(**shares))  # type: ignore[arg-type]
+        for mix in (structured, ObjectiveMix(**shares))
     ]
     found = Findings()
     seen: set[str] = set()

@@ -35,10 +35,12 @@ def draw_pictures(run: PackedRun, documents: Documents, folder: Path) -> None:
     """``hole-lengths.svg``, ``node-weights.svg`` and ``node-types.svg`` in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     masking = [name for name in OBJECTIVES if name != "ntp"]
-    lengths = {name: _histogram(holes(run, documents, name)) for name in masking}
+    lengths: dict[str, dict[str, int]] = {
+        name: _histogram(holes(run, documents, name)) for name in masking
+    }
     (folder / "hole-lengths.svg").write_text(length_plot(lengths, {}))
     by_weight = {weight: holes(run, documents, "sfim", weight) for weight in WEIGHTS}
-    drawn = {weight: _histogram(spans) for weight, spans in by_weight.items()}
+    drawn: dict[str, dict[str, int]] = {w: _histogram(spans) for w, spans in by_weight.items()}
     (folder / "node-weights.svg").write_text(length_plot(drawn, {}))
     types = {w: Counter(s.node_type for s in by_weight[w]) for w in ("uniform", "sqrt")}
     names = [name for name, _ in types["sqrt"].most_common(_NODES)]

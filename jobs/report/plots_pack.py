@@ -17,7 +17,7 @@ from treespan.platform.length_histogram import (
 )
 
 _BAR, _SECOND = "#0b7285", "#e8a33d"
-_LINES = ("#0b7285", "#e8a33d", "#7048e8", "#2f9e44", "#e03131", "#1971c2", "#868e96")
+_LINES = ("#0b7285", "#e8a33d", "#7048e8", "#2f9e44", "#e03131", "#f06595", "#868e96")
 """One for each objective that masks."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -33,27 +33,30 @@ QUERIES = {
 COMPOUNDS = ("if", "for", "while", "try", "switch")
 """Kinds that are statements of their own; they are captured by their names."""
 
+_RANGES = ("comment", "annotation", "docstring", "clause")
+_OTHERS = ("comment", "docstring", "clause")
+
 
 @dataclass(frozen=True)
 class Captures:
     """Bytes [start, end) of what was found, by what it is. Blanks at ends are left as they are."""
 
-    methods: dict[int, tuple[int, int]] = field(default_factory=dict)
+    methods: dict[int, tuple[int, int]]
     """Start of a body -> the widest definition around it, with decorators and ``export``."""
-    bodies: dict[int, Node] = field(default_factory=dict)
+    bodies: dict[int, Node]
     """Start of a body -> its node; those of closures too."""
-    statements: set[tuple[int, int]] = field(default_factory=set)
-    compounds: dict[str, set[tuple[int, int]]] = field(
-        default_factory=lambda: {kind: set() for kind in COMPOUNDS}
-    )
-    comments: dict[int, int] = field(default_factory=dict)
+    statements: set[tuple[int, int]]
+    """Compound ones too."""
+    compounds: dict[str, set[tuple[int, int]]]
+    """By kind."""
+    comments: dict[int, int]
     """Start -> end."""
-    annotations: dict[int, int] = field(default_factory=dict)
+    annotations: dict[int, int]
     """Start -> end of decorators, annotations and attributes."""
-    docstrings: dict[int, int] = field(default_factory=dict)
+    docstrings: dict[int, int]
     """Start -> end of literals that stand as statements, to document what they are in."""
-    clauses: set[int] = field(default_factory=set)
-    """Starts of what stands among statements and is none."""
+    others: set[int]
+    """Starts of what stands among statements and is none: comments, docstrings and clauses."""
 
 
 def has_query(language: str) -> bool:
@@ -63,30 +66,37 @@ def has_query(language: str) -> bool:
 
 def captures(root: Node, language: str) -> Captures:
     """What the query of ``language`` finds below ``root``. ``KeyError`` if it has none."""
-    found = Captures()
+    methods: dict[int, tuple[int, int]] = {}
+    bodies: dict[int, Node] = {}
+    statements: set[tuple[int, int]] = set()
+    ranges: dict[str, dict[int, int]] = {name: {} for name in _RANGES}
+    compounds: dict[str, set[tuple[int, int]]] = {kind: set() for kind in COMPOUNDS}
     for _, match in QueryCursor(_query(language)).matches(root):
-        body = None
-        if "body" in match:
-            body = match["body"][0]
-            found.bodies[body.start_byte] = body
-        for name, (node, *_) in match.items():
-            start, end = node.start_byte, node.end_byte
+        for name, nodes in match.items():
+            node = nodes[0]
+            start = node.start_byte
             if name == "statement":
-                found.statements.add((start, end))
-            elif name == "comment":
-                found.comments[start] = end
-            elif name in found.compounds:
-                found.compounds[name].add((start, end))
-            elif name == "function" and body is not None:
-                low, high = found.methods.get(body.start_byte, (start, end))
-                found.methods[body.start_byte] = min(low, start), max(high, end)
-            elif name == "annotation":
-                found.annotations[start] = end
-            elif name == "docstring":
-                found.docstrings[start] = end
-            elif name == "clause":
-                found.clauses.add(start)
-    return found
+                statements.add((start, node.end_byte))
+            elif name in ranges:
+                ranges[name][start] = node.end_byte
+            elif name in compounds:
+                compounds[name].add((start, node.end_byte))
+            elif name == "body":
+                bodies[start] = node
+            else:
+                body = match["body"][0].start_byte
+                low, high = methods.get(body, (start, node.end_byte))
+                methods[body] = min(low, start), max(high, node.end_byte)
+    return Captures(
+        methods,
+        bodies,
+        statements.union(*compounds.values()),
+        compounds,
+        comments=ranges["comment"],
+        annotations=ranges["annotation"],
+        docstrings=ranges["docstring"],
+        others={start for name in _OTHERS for start in ranges[name]},
+    )
 
 
 @cache

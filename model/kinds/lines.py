@@ -23,14 +23,13 @@ class Lines:
 
     def begins_line(self, start: int) -> bool:
         """Whether only blanks stand before ``start`` on its line."""
-        return not self.data[self.data.rfind(b"\n", 0, start) + 1 : start].strip()
+        before = self.data[self.data.rfind(b"\n", 0, start) + 1 : start]
+        return not before or before.isspace()
 
-    def strip_end(self, start: int, end: int) -> int:
-        """``end`` moved back over blanks, at most to ``start``."""
-        data = self.data
-        while end > start and data[end - 1] in _BLANKS:
-            end -= 1
-        return end
+    def strip(self, start: int, end: int) -> tuple[int, int]:
+        """[start, end) without the blanks at its ends; some grammars' nodes have them."""
+        end = self.strip_end(start, end)
+        return self.strip_start(start, end), end
 
     def strip_start(self, start: int, end: int) -> int:
         """``start`` moved on over blanks, at most to ``end``."""
@@ -39,12 +38,23 @@ class Lines:
             start += 1
         return start
 
+    def strip_end(self, start: int, end: int) -> int:
+        """``end`` moved back over blanks, at most to ``start``."""
+        data = self.data
+        while end > start and data[end - 1] in _BLANKS:
+            end -= 1
+        return end
+
     def line_close(self, end: int) -> int | None:
         """Where the line of a statement that ends at ``end`` ends, without blanks: behind a
         delimiter and a comment that may follow. None if something else follows."""
         data = self.data
+        if data[end : end + 1] in (b"\n", b""):
+            return end
         feed = data.find(b"\n", end)
-        last = self.strip_end(end, len(data) if feed < 0 else feed)
+        if feed < 0:
+            feed = len(data)
+        last = self.strip_end(end, feed)
         if last == end:
             return end
         at = end
@@ -53,7 +63,7 @@ class Lines:
         at = self.strip_start(at, last)
         while at < last:
             comment = self._comments.get(at)
-            if comment is None or comment > last + 1:  # some grammars give it the line feed too
+            if comment is None or comment > feed + 1:  # some grammars give it the line feed too
                 return None
             at = self.strip_start(min(comment, last), last)
         return last

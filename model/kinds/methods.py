@@ -37,23 +37,21 @@ def find_methods(found: Captures, lines: Lines) -> Iterator[Method]:
     for at, node in found.bodies.items():
         definition = found.methods.get(at)
         start, end = at, node.end_byte
-        braced = lines.data[start : start + 1] == b"{" and node.child_count > 0
-        braced = braced and getattr(node.child(0), "type", "") == "{"
+        braced = _has_brace(node)
         if braced:
             if end - start < 2 or lines.data[end - 1 : end] != b"}":
-                continue
+                continue  # the closing one is missing
             start, end = start + 1, end - 1
         signature = None
         if definition is not None:
-            first = lines.without_annotations(*definition)
+            first = lines.without_annotations(*lines.strip(*definition))
             last = lines.without_comments(first, at)
             if first < last:
                 signature = first, last
                 if not braced:
                     start = _behind_signature(last, start, lines)
         documented = found.docstrings.get(at)
-        start = lines.strip_start(start if documented is None else documented, end)
-        end = lines.strip_end(start, end)
+        start, end = lines.strip(start if documented is None else documented, end)
         if not braced:
             end = lines.line_close(end) or end
         if start < end:
@@ -64,8 +62,7 @@ def with_comment(method: Method, found: Captures, lines: Lines) -> set[tuple[int
     """The method with the comment above it; or as it is, if a docstring documents it. One span, or
     none where nothing documents it."""
     assert method.definition is not None
-    start, end = method.definition
-    end = lines.strip_end(start, end)
+    start, end = lines.strip(*method.definition)
     first, commented = lines.leading(start)
     if not commented and method.node.start_byte not in found.docstrings:
         return set()
@@ -79,14 +76,15 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
     if node.has_error:
         return {}
     children = node.named_children
-    if len(children) == 1 and children[0].type in _LISTS:
-        children = children[0].named_children
-    statements = []
     for child in children:
-        start = child.start_byte
-        if start in found.comments or start in found.docstrings or start in found.clauses:
-            continue
-        statements.append((start, lines.strip_end(start, child.end_byte)))
+        if child.type in _LISTS:
+            children = child.named_children
+            break
+    statements = [
+        lines.strip(child.start_byte, child.end_byte)
+        for child in children
+        if child.start_byte not in found.others
+    ]
     count = len(statements)
     if count < MIN_STATEMENTS:
         return {}
@@ -100,6 +98,11 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
         if end is not None and lines.begins_line(start):
             spans[kind] = start, end
     return spans
+
+
+def _has_brace(body: Node) -> bool:
+    first = body.child(0) if body.child_count else None
+    return first is not None and first.type == "{"
 
 
 def _behind_signature(signature_end: int, body_start: int, lines: Lines) -> int:

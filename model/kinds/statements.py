@@ -12,8 +12,9 @@ def compound_spans(nodes: Iterable[tuple[int, int]], lines: Lines) -> set[tuple[
     """Those of the nodes that take whole lines. An ``else if`` does not: it belongs to its ``if``,
     and stands behind something on its line; so does the value of an expression."""
     spans = set()
-    for start, end in nodes:
-        close = lines.line_close(lines.strip_end(start, end))
+    for node in nodes:
+        start, end = lines.strip(*node)
+        close = lines.line_close(end)
         if close is not None and start < close and lines.begins_line(start):
             spans.add((start, close))
     return spans
@@ -22,16 +23,15 @@ def compound_spans(nodes: Iterable[tuple[int, int]], lines: Lines) -> set[tuple[
 def line_spans(found: Captures, lines: Lines) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """The lines that are one whole statement each, and the empty spans behind statements of any
     length that end their lines."""
-    single, empty = set(), set()
-    data = lines.data
-    for start, end in found.statements.union(*found.compounds.values()):
-        if start in found.comments or start in found.docstrings or start in found.clauses:
+    single, ends = set(), set()
+    data, others = lines.data, found.others
+    for node in found.statements:
+        if node[0] in others:
             continue
-        end = lines.strip_end(start, end)
-        close = lines.line_close(end) if start < end else None
-        if close is None:
-            continue
-        empty.add((close, close))
-        if data.find(b"\n", start, end) < 0 and lines.begins_line(start):
-            single.add((start, close))
-    return single, empty
+        start, end = lines.strip(*node)
+        close = lines.line_close(end)
+        if close is not None and start < close:
+            ends.add(close)
+            if data.find(b"\n", start, close) < 0 and lines.begins_line(start):
+                single.add((start, close))
+    return single, {(end, end) for end in ends}
