@@ -54,7 +54,7 @@ def some_of(found: Iterable[Repository], most_bytes: int) -> list[Repository]:
 def one_repository(found: Iterable[Repository], share: float) -> list[SourceFile]:
     """The first ``share`` of each repository's text, as folders of one large repository.
 
-    Each size has the same mix of languages, and no text twice: copies would make every name
+    Each size has a similar mix of languages, and no text twice: copies would make every name
     ambiguous.
     """
     return [
