@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-pack bench-sample bench-tokenizers clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-sample bench-tokenizers clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers
+	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/graph benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
@@ -44,6 +44,9 @@ bench-tokenizers: setup ## Bytes per token of ours and of other tokenizers on th
 
 bench-sample: setup ## What orders of files bring together, and how fast; SAMPLE="--store out".
 	$(BIN)/python -m benchmarks.sampling $(SAMPLE)
+
+bench-graph: setup ## Share of imports resolved, on a run of STORE; GRAPH="--grow 20" times it by size.
+	$(BIN)/python -m benchmarks.graph $(STORE) $(GRAPH)
 
 bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="--check" checks every hole.
 	$(BIN)/python -m benchmarks.pack --store $(STORE) $(PACK)

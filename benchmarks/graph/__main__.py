@@ -1,6 +1,8 @@
 """``python -m benchmarks.graph PLACE ...``: each place is a store with a run, or a folder that is
 one repository. Prints a table by language: imports, those of the repository itself, those resolved,
 their share; and megabytes of text per processor second. Builds every graph in this one process.
+With ``--grow MB`` it prints instead how long the graph of one repository takes as it grows, beside
+bare parsing.
 """
 
 from __future__ import annotations
@@ -8,42 +10,32 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
+from benchmarks.graph.corpus import repositories, some_of
+from benchmarks.graph.picture import share_picture
+from benchmarks.graph.speed import as_markdown, measure_speed
+
 from treespan.jobs.graph.build import ImportCounts, build_graph
-from treespan.jobs.graph.read import (
-    files_step,
-    folder_files,
-    repositories_of,
-    source_files,
-    total_bytes,
-)
-from treespan.jobs.graph.source_file import SourceFile
-from treespan.platform.run_record import read_run
-from treespan.platform.store import Store
+from treespan.jobs.graph.read import total_bytes
 
 
-def repositories(place: str) -> Iterator[tuple[str, list[SourceFile]]]:
-    """The repositories of a store, or the folder as one."""
-    if not Path(place, "runs").is_dir():
-        yield place, folder_files(Path(place))
-        return
-    store = Store(place)
-    for part in files_step(read_run(store).steps).files("files"):
-        table = store.read_table(part, ["repo", "path", "language", "content"])
-        for repo, rows in repositories_of(table):
-            yield repo, source_files(rows)
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("places", nargs="+", metavar="PLACE")
     parser.add_argument("--unresolved", type=int, default=0, help="print so many per language")
     parser.add_argument("--language", help="of those, only this language")
     parser.add_argument("--only", default="", help="only repositories whose names hold this")
-    asked = parser.parse_args()
+    parser.add_argument("--picture", type=Path, help="draw the shares here, as SVG")
+    parser.add_argument("--grow", type=float, metavar="MB", help="largest size to grow to")
+    asked = parser.parse_args(arguments)
+    if asked.grow:
+        every = chain.from_iterable(repositories(place) for place in asked.places)
+        print(as_markdown(list(measure_speed(some_of(every, int(asked.grow * 1e6))))))
+        return
     total: dict[str, ImportCounts] = {}
     repos: Counter[str] = Counter()
     missing: dict[str, list[str]] = {}
@@ -81,6 +73,8 @@ def main() -> None:
         f"{edges['import']:,} import edges, {edges['use']:,} use edges, "
         f"{size / 1e6 / max(seconds, 1e-9):.1f} MB per processor second"
     )
+    if asked.picture:
+        asked.picture.write_text(share_picture(total), encoding="utf-8")
     for language, lines in sorted(missing.items()):
         if asked.unresolved and asked.language in (None, language):
             print(f"\n{language}: {len(lines)}")
