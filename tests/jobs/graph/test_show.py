@@ -76,7 +76,7 @@ def test_what_is_used_stands_left_of_what_uses_it() -> None:
     assert column["pkg/base.py"] < column["pkg/middle.py"] < column["pkg/app.py"]
     assert column["pkg/app.py"] < column["tests/test_app.py"]
     assert "alone.py" not in column
-    assert caption(layout) == "4 files, 3 ties between them; 2 files have none"
+    assert caption(layout) == "4 files, 3 ties between them; 2 more files have none"
     assert len({(place.column, place.row) for place in layout.places}) == len(layout.places)
 
 
