@@ -185,13 +185,14 @@ def test_the_command_on_a_folder(tmp_path: Path) -> None:
     for path, text in TEXTS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
+    (folder / os.fsdecode(b"\xff.py")).write_text("import pkg.base\n")
     drawing, page = tmp_path / "graph.svg", tmp_path / "graph.html"
     told = treespan(folder, "--json", "--top", "1", "--svg", drawing, "--html", page)
     assert told.returncode == 0, told.stderr
     record = json.loads(told.stdout)
-    assert (record["repository"], record["files"]) == ("small", 6)
+    assert (record["repository"], record["files"]) == ("small", 7)
     assert [file["path"] for file in record["most_used"]] == ["pkg/base.py"]
-    assert record["imports"]["Python"]["resolved"] == record["edges"]["import"] == 5
+    assert record["imports"]["Python"]["resolved"] == record["edges"]["import"] == 6
     ET.parse(drawing)
     assert page.read_text().startswith("<!doctype html>")
     wrong = treespan(folder, "--svg", tmp_path / "none" / "graph.svg")
