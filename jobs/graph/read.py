@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from treespan.jobs.graph.source_file import SourceFile
+from treespan.jobs.ingest.repository import printable
 from treespan.platform.errors import UserError
 from treespan.platform.language import detect_language
 from treespan.platform.run_record import read_run
@@ -77,7 +78,7 @@ def folder_files(folder: Path) -> list[SourceFile]:
             text = content.decode()
         except (OSError, UnicodeDecodeError):
             continue
-        name = path.relative_to(folder).as_posix()
+        name, _ = printable(os.fsencode(path.relative_to(folder).as_posix()))
         language = detect_language(name, content)
         if language and "\0" not in text:
             found.append(SourceFile(name, language, text))

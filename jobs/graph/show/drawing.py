@@ -94,7 +94,7 @@ def caption(layout: Layout) -> str:
         lines = f"the {ties:,} strongest of {layout.tied:,} ties between them"
     said = f"{drawn}, {lines}"
     if layout.files > layout.tied_files:
-        said += f"; {layout.files - layout.tied_files:,} files have none"
+        said += f"; {layout.files - layout.tied_files:,} more files have none"
     return said[0].upper() + said[1:]
 
 
@@ -194,7 +194,7 @@ def _legend(sheet: _Sheet) -> Iterator[str]:
         )
     said = (
         "A circle is a file, its colour the folder. The more files use it, the larger it is.",
-        "A line leads left to a file that is imported or used, in its colour; the surer, the stronger.",
+        "A line leads left to a file that is imported or used, in its colour; the surer, the bolder.",
         "Dashed lines lead right, against this order.",
     )
     below = top + 20 * math.ceil(len(groups) / sheet.keys_a_line) + 6

@@ -27,7 +27,7 @@ _STYLE = """<style>
 :root { color-scheme: light dark; }
 body { max-width: 84rem; }
 .drawing { overflow-x: auto; } .drawing svg { max-width: none; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 @media (prefers-color-scheme: dark) {
   body { color: #dde3ea; background: #15191e; } p.lead, .caption { color: #8d99a6; }
   th, td { border-color: #38414b; }

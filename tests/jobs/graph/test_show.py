@@ -76,7 +76,7 @@ def test_what_is_used_stands_left_of_what_uses_it() -> None:
     assert column["pkg/base.py"] < column["pkg/middle.py"] < column["pkg/app.py"]
     assert column["pkg/app.py"] < column["tests/test_app.py"]
     assert "alone.py" not in column
-    assert caption(layout) == "4 files, 3 ties between them; 2 files have none"
+    assert caption(layout) == "4 files, 3 ties between them; 2 more files have none"
     assert len({(place.column, place.row) for place in layout.places}) == len(layout.places)
 
 
@@ -185,13 +185,14 @@ def test_the_command_on_a_folder(tmp_path: Path) -> None:
     for path, text in TEXTS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
+    (folder / os.fsdecode(b"\xff.py")).write_text("import pkg.base\n")
     drawing, page = tmp_path / "graph.svg", tmp_path / "graph.html"
     told = treespan(folder, "--json", "--top", "1", "--svg", drawing, "--html", page)
     assert told.returncode == 0, told.stderr
     record = json.loads(told.stdout)
-    assert (record["repository"], record["files"]) == ("small", 6)
+    assert (record["repository"], record["files"]) == ("small", 7)
     assert [file["path"] for file in record["most_used"]] == ["pkg/base.py"]
-    assert record["imports"]["Python"]["resolved"] == record["edges"]["import"] == 5
+    assert record["imports"]["Python"]["resolved"] == record["edges"]["import"] == 6
     ET.parse(drawing)
     assert page.read_text().startswith("<!doctype html>")
     wrong = treespan(folder, "--svg", tmp_path / "none" / "graph.svg")
