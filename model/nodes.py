@@ -27,6 +27,12 @@ class Nodes:
         """No node at all."""
         return Nodes(np.zeros(0, np.int64), np.zeros(0, np.int64), [])
 
+    @staticmethod
+    def of(name: str, spans: Sequence[tuple[int, int]]) -> Nodes:
+        """Spans of one type, in any order."""
+        ordered = np.array(sorted(spans), np.int64).reshape(-1, 2)
+        return Nodes(ordered[:, 0], ordered[:, 1], [name] * len(ordered))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Bytes of each node."""

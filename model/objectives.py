@@ -2,8 +2,8 @@
 
 ``ntp`` has no hole. ``fim`` cuts at two uniform characters (Bavarian et al. 2022). ``sfim`` is the
 paper's structured variant and ``sfim-aligned`` its reading that masks whole nodes; ``sfim-kind``
-masks what the aiXcoder evaluation asks for. The others are controls for an ablation: each has one
-property of ``sfim`` more than the one before, and none looks where the tree's nodes lie.
+masks what the aiXcoder evaluation asks for. The others are controls for an ablation, which share some
+properties of ``sfim`` and never look where the tree's nodes lie.
 
 | objective | length of the hole | ends at a line end | starts inside a node |
 |---|---|---|---|

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any
 
@@ -69,6 +69,9 @@ class PretokenEncoder:
         self._words = _Words(fast)
         self._lines_are_apart = all(_ends_before_newline(fast, probe) for probe in _PROBES)
         self._added = _added_in_text(fast)
+        if self._added is not None and fast.normalizer is not None:
+            # An added token may be found in what a line becomes, across its end.
+            self._lines_are_apart = False
 
     @staticmethod
     def of(fast: FastTokenizer) -> PretokenEncoder | None:
@@ -133,6 +136,8 @@ def cut_of(pre_tokenizer: Mapping[str, Any] | None) -> Cut | None:
     )
     if not parts or parts[-1]["type"] != "ByteLevel" or parts[-1]["add_prefix_space"]:
         return None
+    if any(part["type"] == "ByteLevel" for part in parts[:-1]):
+        return None
     cuts = [_cut_of_part(part) for part in parts]
     known = [cut for cut in cuts if cut is not None]
     if len(known) < len(cuts):
@@ -150,32 +155,36 @@ def _cut_of_part(part: Mapping[str, Any]) -> Cut | None:
         pattern = part["pattern"].get("Regex")
         if pattern is None:
             pattern = re.escape(part["pattern"]["String"])
-        keeps = (part["behavior"], part["invert"])
-        # Removing what does not match keeps the matches: of a pattern that matches everything,
-        # as those of GPT-4 and its followers do, that is the same as isolating them.
-        if keeps in (("Isolated", False), ("Removed", True)):
+        if (part["behavior"], part["invert"]) == ("Isolated", False):
             return _isolating(pattern)
+        if (part["behavior"], part["invert"]) == ("Removed", True):
+            matches = _compiled(pattern)
+            return None if matches is None else matches.findall
     return None
 
 
 def _isolating(pattern: str) -> Cut | None:
+    compiled = _compiled(pattern)
+    if compiled is None:
+        return None
+    with_gaps = re.compile(f"({compiled.pattern})", re.ASCII)
+
+    def cut(text: str) -> Iterable[str]:
+        found = compiled.findall(text)
+        # Most patterns leave nothing between their matches, and finding is faster than splitting.
+        if sum(map(len, found)) == len(text):
+            return found
+        return filter(None, with_gaps.split(text))
+
+    return cut
+
+
+def _compiled(pattern: str) -> re.Pattern[str] | None:
     translated = translate(pattern)
     if translated is None:
         return None
     compiled = re.compile(translated, re.ASCII)
-    if compiled.groups or compiled.match(""):
-        return None
-    if _covers(compiled):
-        return compiled.findall
-    between = re.compile(f"({translated})", re.ASCII)
-    return lambda text: filter(None, between.split(text))
-
-
-def _covers(compiled: re.Pattern[str]) -> bool:
-    """Whether every character belongs to some match, so that there is nothing between matches."""
-    alone = [chr(code) for code in range(128)]
-    around = [f"{a}{b}" for a in "a1 .\n\t" for b in alone] + [f"{b} a" for b in alone]
-    return all("".join(compiled.findall(text)) == text for text in (*alone, *around))
+    return None if compiled.groups or compiled.match("") else compiled
 
 
 def _joined(cuts: list[Cut]) -> Cut:
@@ -195,46 +204,80 @@ def _whole(text: str) -> Iterable[str]:
 def translate(pattern: str) -> str | None:
     """An Oniguruma pattern as one of Python that matches the same in ASCII text.
 
-    None where it uses a class that is unknown here, or looks behind: then a text cannot be cut
-    without what stands before it.
+    Only what is surely read alike is let through: groups without names, look-ahead, plain
+    quantifiers, classes, and a few escapes. None for anything else, and for what looks at the text
+    before it: then a line could not be cut without the one above.
     """
-    if "(?<" in pattern or "&&" in pattern:
-        return None
     out: list[str] = []
-    at, inside = 0, False
-    while at < len(pattern):
-        character = pattern[at]
-        if pattern.startswith((r"\p{", r"\P{"), at):
-            end = pattern.index("}", at)
-            members = _ASCII_OF.get(pattern[at + 3 : end])
-            negated = pattern[at + 1] == "P"
-            if members is None or (negated and inside):
+    members: list[str] | None = None  # of the class that is open
+    for piece in _PIECE.findall(pattern):
+        if members is None:
+            if piece == "[":
+                members = []
+            elif piece.startswith((r"\p", r"\P")):
+                known = _ASCII_OF.get(piece[3:-1])
+                if known is None:
+                    return None
+                out.append(_class([known], negated=piece[1] == "P"))
+            elif _is_alike(piece):
+                out.append(piece)
+            else:
                 return None
-            out.append(members if inside else f"[{'^' if negated else ''}{members}]")
-            at = end + 1
-            continue
-        if character == "\\":
-            out.append(pattern[at : at + 2])
-            at += 2
-            continue
-        if character == "[":
-            if inside:  # a class within a class, which Python does not know
+        elif piece == "]":
+            negated = members[:1] == ["^"]
+            out.append(_class(members[negated:], negated=negated))
+            members = None
+        elif piece.startswith(r"\p"):
+            known = _ASCII_OF.get(piece[3:-1])
+            if known is None:
                 return None
-            inside = True
-        elif character == "]":
-            inside = False
-        elif character in "^$" and not inside:  # of lines there, of the whole text here
+            members.append(known)
+        elif piece in ("[", "&&") or piece.startswith(r"\P") or not _is_alike_in_class(piece):
             return None
-        out.append(character)
-        at += 1
+        else:
+            members.append(piece)
     translated = "".join(out)
-    # A class that has lost all its members matches nothing.
-    translated = translated.replace("[]", "(?!)").replace("[^]", r"[\x00-\x7f]")
+    if members is not None or (r"(?i:" in translated and _FOLDED_CLASS.search(pattern)):
+        return None
     try:
         re.compile(translated, re.ASCII)
     except re.error:
         return None
     return translated
+
+
+_PIECE = re.compile(
+    r"\\[pP]\{\w+\}|\\.|\(\?(?:[:=!]|i:)?|\{[^}]*\}[+?]?|[*+?][+?]?|&&|.", re.DOTALL
+)
+"""What a pattern is made of: escapes, beginnings of groups, quantifiers, single characters."""
+
+_FOLDED_CLASS = re.compile(r"\(\?i:[^)]*\\[pPwW]")
+"""A class where case does not count: Oniguruma does not fold those of Unicode."""
+
+_ESCAPES = frozenset("sSdDwWrntfv") | frozenset(r"\.[](){}+*?|/-'\"^$#&~`!@%<>=,:;")
+
+
+def _is_alike(piece: str) -> bool:
+    """Whether Python reads ``piece``, outside of a class, as Oniguruma does."""
+    if piece.startswith("\\"):
+        return piece[1] in _ESCAPES
+    if piece.startswith("("):
+        return piece in ("(", "(?:", "(?=", "(?!", "(?i:")
+    if piece.startswith("{"):
+        return piece.endswith("}") and re.fullmatch(r"\{\d*,?\d*\}", piece) is not None
+    return piece not in ("^", "$", "]") and not piece.endswith(("*?", "+?", "??"))
+
+
+def _is_alike_in_class(piece: str) -> bool:
+    return len(piece) == 1 or (piece.startswith("\\") and piece[1] in _ESCAPES)
+
+
+def _class(members: Sequence[str], *, negated: bool) -> str:
+    """A class of ``members``; one without any matches nothing, and its negation everything."""
+    joined = "".join(members)
+    if not joined:
+        return r"[\x00-\x7f]" if negated else "(?!)"
+    return f"[{'^' if negated else ''}{joined}]"
 
 
 def _ends_before_newline(fast: FastTokenizer, probe: str) -> bool:

@@ -51,7 +51,7 @@ class SpanSource:
     """A text in UTF-8, its line ends, and its syntax nodes where it has a grammar."""
 
     def __init__(
-        self, data: bytes, language: str, parsers: Parsers, max_parse_bytes: int = 1 << 20
+        self, data: bytes, language: str, parsers: Parsers, max_parse_bytes: int = 1_000_000
     ) -> None:
         """Texts over ``max_parse_bytes`` are not parsed: curation has not tried how long it takes."""
         self.data = data
@@ -84,11 +84,12 @@ class SpanSource:
         return Nodes.none() if self.root is None else maskable_nodes(self.root)
 
     @cached_property
-    def kinds(self) -> dict[str, list[tuple[int, int]]]:
-        """The spans of each kind of the aiXcoder evaluation."""
+    def kinds(self) -> dict[str, Nodes]:
+        """The spans of each kind of the aiXcoder evaluation that the text has."""
         if self.root is None or not has_kinds(self._language):
             return {}
-        return kind_spans(self.root, self.data, self._language)
+        found = kind_spans(self.root, self.data, self._language)
+        return {kind: Nodes.of(kind, spans) for kind, spans in found.items() if spans}
 
     def lack(self, objective: str) -> str:
         """Why there was no hole of ``objective``: ``no-grammar``, ``too-large``, ``unparsable``, or

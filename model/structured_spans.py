@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from treespan.model.nodes import NodeDraw, NodeWeight
+from treespan.model.nodes import NodeDraw, Nodes, NodeWeight
 from treespan.model.span_source import Span, SpanSource
 from treespan.model.spans import ATTEMPTS
 
@@ -71,13 +71,13 @@ def kind_span(
 ) -> Span | None:
     """A span of one of the aiXcoder kinds: a kind by its weight, of those that there are within
     [low, high), then a uniform span of it."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    found: dict[str, Nodes] = {}
     for kind, candidates in source.kinds.items():
-        inside = [span for span in candidates if low <= span[0] and span[1] <= high]
-        if inside and weights.get(kind):
+        inside = candidates.within(low, high)
+        if inside.types and weights.get(kind):
             found[kind] = inside
     if not found:
         return None
     kind = rng.choices(list(found), [weights[kind] for kind in found])[0]
-    start, end = rng.choice(found[kind])
-    return Span(start, end, kind=kind)
+    drawn = rng.randrange(len(found[kind].types))
+    return Span(int(found[kind].starts[drawn]), int(found[kind].ends[drawn]), kind=kind)

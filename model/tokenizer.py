@@ -124,13 +124,16 @@ class Tokenizer:
     @cached_property
     def token_bytes(self) -> NDArray[np.int64]:
         """The number of bytes that each id stands for: int64 [vocab_size]; 0 for special tokens."""
-        special = set(self._fast.get_added_tokens_decoder())
-        pieces = (self._fast.id_to_token(index) for index in range(self.vocab_size))
+        added = self._fast.get_added_tokens_decoder()
         size = len if isinstance(self._fast.decoder, decoders.ByteLevel) else _sentencepiece_bytes
-        lengths = [
-            0 if index in special or piece is None else size(piece)
-            for index, piece in enumerate(pieces)
-        ]
+        lengths = []
+        for index in range(self.vocab_size):
+            piece = self._fast.id_to_token(index)
+            if index in added:
+                token = added[index]
+                lengths.append(0 if token.special else len(token.content.encode()))
+            else:
+                lengths.append(0 if piece is None else size(piece))
         return np.array(lengths, np.int64)
 
 

@@ -47,7 +47,6 @@ def pack_part(
         chunks += chunks_of(segments, seq_len)
         tally.add_segments(segments)
         tally.counts["files"] += len(files)
-    tally.add_uniform(builder.uniform_spans)
     rows = rows_of(chunks, seq_len)
     tally.add_rows(rows, seq_len)
     laid_out = (

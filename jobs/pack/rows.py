@@ -3,7 +3,7 @@
 The segments of a document that fit one row together stay together and see each other; a document
 longer than a row goes on in the next in order. These chunks are then fitted into rows, the longest
 first, each into the row where it leaves the least room (best-fit decreasing). Where that leaves too
-much padding, the chunks of rows with a gap are halved between files and all is fitted again: groups
+much padding, the chunks of rows with a gap are halved between segments and all is fitted again: groups
 of files are about as long as a row, and few are short enough to fill gaps.
 """
 
@@ -17,8 +17,8 @@ from functools import cached_property
 from treespan.jobs.pack.segments import Segment
 
 MAX_PADDING = 0.005
-"""Share of a row, and of all rows, that may be padding before chunks are halved (ours): half of the
-one percent that is promised, since each part is packed for itself."""
+"""Share of a row that may be padding before its chunks are halved (ours): half of the one percent
+that is promised, since each part is packed for itself."""
 
 MAX_ROUNDS = 6
 """Of halving (ours): 64 files to a row are single by then, and the last rounds gain little."""
@@ -54,22 +54,22 @@ def chunks_of(segments: Iterable[Segment], seq_len: int) -> Iterator[Chunk]:
 def rows_of(chunks: Sequence[Chunk], seq_len: int) -> list[list[Chunk]]:
     """All ``chunks``, some of them halved, in rows of at most ``seq_len`` tokens.
 
-    Rows come in the order in which they were opened, the chunks of a row in their own order.
+    Rows come in the order of their first chunks, and so do the chunks of a row. A round of halving
+    that saves no row is not made: files that were taken apart see each other no more.
     """
     pieces = list(chunks)
     tokens = sum(chunk.length for chunk in pieces)
     rows = best_fit([chunk.length for chunk in pieces], seq_len)
     for _ in range(MAX_ROUNDS):
-        if len(rows) * seq_len - tokens <= MAX_PADDING * tokens:
-            break
         loose = _with_gaps(pieces, rows, seq_len)
-        if not loose:
+        if not loose or len(rows) == -(-tokens // seq_len):
             break
-        pieces = [
-            part for index, chunk in enumerate(pieces) for part in _parts(chunk, index in loose)
-        ]
-        rows = best_fit([chunk.length for chunk in pieces], seq_len)
-    return [[pieces[index] for index in sorted(row)] for row in rows]
+        halved = [part for i, chunk in enumerate(pieces) for part in _parts(chunk, i in loose)]
+        fewer = best_fit([chunk.length for chunk in halved], seq_len)
+        if len(fewer) == len(rows):
+            break
+        pieces, rows = halved, fewer
+    return [[pieces[index] for index in sorted(row)] for row in sorted(rows, key=min)]
 
 
 def best_fit(lengths: Sequence[int], seq_len: int) -> list[list[int]]:

@@ -14,6 +14,7 @@ from treespan.model.fim_format import FimRenderer, Order
 from treespan.model.objectives import Objective, ObjectiveMix
 from treespan.model.span_source import Parsers, Span, SpanSource
 from treespan.platform.draws import generator, uniform
+from treespan.platform.errors import UserError
 
 SEAM_TOKENS = 4
 """Left free where a hole is chosen in a piece of a long file: encoding prefix, middle and suffix
@@ -40,7 +41,7 @@ class FileText:
 class Segment:
     """One piece of one file, laid out in tokens, with what the shard records of it."""
 
-    file: FileText
+    file: FileText  # without its text
     tokens: NDArray[np.int32]  # [length]; sentinels included
     text_bytes: int
     objective: Objective
@@ -49,6 +50,8 @@ class Segment:
     middle_start: int = -1  # in tokens of the segment
     middle_length: int = 0
     fallback: str = ""
+    uniform: Span | None = None
+    """Beside a hole by nodes, the one that a uniform draw of its node would have cut."""
 
 
 class SegmentBuilder:
@@ -64,9 +67,6 @@ class SegmentBuilder:
         self._uniform = config.objectives.model_copy(
             update={"node_weight": "uniform", "node_types": {}}
         )
-        self.uniform_spans: list[Span] = []
-        """For each structured hole by nodes so far, the one that a uniform draw of its node would
-        have cut: what the recipe's weights are held against."""
 
     def header_ids(self, file: FileText) -> list[int]:
         """The header of all segments of ``file``; none where its path is so long that it would crowd
@@ -80,17 +80,26 @@ class SegmentBuilder:
         source = SpanSource(
             data, file.language, self._parsers, max_parse_bytes=self._config.max_parse_bytes
         )
-        layout = _Layout(file, data, self.header_ids(file), self.renderer, self.seq_len)
+        # Segments wait for their row; the text need not.
+        without_text = replace(file, text="")
+        layout = _Layout(
+            without_text, file.text, self.header_ids(file), self.renderer, self.seq_len
+        )
         segments: list[Segment] = []
         at = 0
         while at < len(data) or not segments:
             key = (self._config.seed, self._epoch, file.file_id, file.copy, at)
-            draw = _Draw(self._config.objectives, self.renderer.format.orders, source, key)
+            draw = _Draw(
+                self._config.objectives, self._uniform, self.renderer.format.orders, source, key
+            )
             segment = _next_segment(layout, draw, at)
             segments.append(segment)
-            if segment.objective in ("sfim", "sfim-aligned"):
-                uniform = replace(draw, mix=self._uniform).hole(at, at + segment.text_bytes).span
-                self.uniform_spans += [uniform] if uniform else []
+            if at < len(data) and not segment.text_bytes:
+                raise UserError(
+                    f"rows of {self.seq_len} tokens are too short for {file.path}: one of its "
+                    "characters does not fit.",
+                    "Raise pack.seq_len.",
+                )
             at += segment.text_bytes
         return segments
 
@@ -102,6 +111,7 @@ class _Hole:
     objective: Objective
     span: Span | None
     fallback: str
+    uniform: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ class _Draw:
     """The random choices for the segment that begins at one place of a file."""
 
     mix: ObjectiveMix
+    uniform: ObjectiveMix
     orders: tuple[Order, ...]
     source: SpanSource
     key: tuple[int | str, ...]
@@ -133,8 +144,12 @@ class _Draw:
             objective = "fim"
             span = self.mix.span(objective, self.source, low, high, rng)
         if span is None and objective == "fim":
-            return _Hole("ntp", None, "too-short")
-        return _Hole(objective, span, fallback)
+            return _Hole("ntp", None, fallback or "too-short")
+        uniform = None
+        if objective in ("sfim", "sfim-aligned"):
+            again = generator("span", *self.key)
+            uniform = self.uniform.span(objective, self.source, low, high, again)
+        return _Hole(objective, span, fallback, uniform)
 
 
 class _Layout:
@@ -143,15 +158,16 @@ class _Layout:
     def __init__(
         self,
         file: FileText,
-        data: bytes,
+        text: str,
         header: list[int],
         renderer: FimRenderer,
         seq_len: int,
     ) -> None:
         self._file = file
+        self._text = text
         self._renderer = renderer
         self._seq_len = seq_len
-        self.data = data
+        self.data = text.encode()
         self._header = header
         self.ntp_room = seq_len - len(header) - renderer.ntp_overhead
         self.fim_room = seq_len - len(header) - renderer.fim_overhead
@@ -159,7 +175,7 @@ class _Layout:
     @cached_property
     def long(self) -> LongText:
         """To cut pieces from; only for a file that does not fit a row."""
-        return LongText(self._file.text, self.data, self._renderer.tokenizer, self._seq_len)
+        return LongText(self._text, self.data, self._renderer.tokenizer, self._seq_len)
 
     def most_likely_fits(self, at: int) -> bool:
         """Whether it is worth to try what is left from ``at`` as a whole."""
@@ -204,16 +220,13 @@ class _Layout:
             middle_start=sequence.middle_start,
             middle_length=sequence.middle_length,
             fallback=hole.fallback,
+            uniform=hole.uniform,
         )
 
 
 def _next_segment(layout: _Layout, draw: _Draw, at: int) -> Segment:
     """The segment that begins at byte ``at``: all that is left, or as much as fits a row."""
-    if layout.most_likely_fits(at):
-        rest = _rest(layout, draw, at)
-        if rest is not None:
-            return rest
-    if layout.long.tokens_from(at) <= layout.ntp_room:
+    if layout.most_likely_fits(at) or layout.long.tokens_from(at) <= layout.ntp_room:
         rest = _rest(layout, draw, at)
         if rest is not None:
             return rest
@@ -237,4 +250,5 @@ def _rest(layout: _Layout, draw: _Draw, at: int) -> Segment | None:
     tokens = layout.encode(at, end)
     if len(tokens) > layout.ntp_room:
         return None
-    return layout.plain(at, end, tokens, hole.fallback if hole.span is None else "seams-too-long")
+    fallback = hole.fallback or ("" if hole.span is None else "seams-too-long")
+    return layout.plain(at, end, tokens, fallback)

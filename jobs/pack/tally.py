@@ -8,7 +8,6 @@ from typing import Any
 
 from treespan.jobs.pack.rows import Chunk
 from treespan.jobs.pack.segments import Segment
-from treespan.model.span_source import Span
 
 _GROUPS = (
     "segments_by_objective",
@@ -51,6 +50,9 @@ class Tally:
                 counts[f"middle_bytes/{objective}/{bucket(segment.span.length)}"] += 1
                 if segment.span.node_type:
                     counts[f"segments_by_node/{segment.span.node_type}"] += 1
+                if segment.uniform is not None:
+                    counts[f"middle_bytes_uniform/{bucket(segment.uniform.length)}"] += 1
+                    counts[f"segments_by_node_uniform/{segment.uniform.node_type}"] += 1
                 if segment.span.kind:
                     counts[f"segments_by_kind/{segment.span.kind}"] += 1
 
@@ -61,12 +63,6 @@ class Tally:
             filled = sum(chunk.length for chunk in row)
             self.counts["target_tokens"] += filled - len(row)
             self.counts[f"row_fill/{100 * filled // seq_len}"] += 1
-
-    def add_uniform(self, spans: Sequence[Span]) -> None:
-        """Count the holes that a uniform draw of nodes would have cut."""
-        for span in spans:
-            self.counts[f"middle_bytes_uniform/{bucket(span.length)}"] += 1
-            self.counts[f"segments_by_node_uniform/{span.node_type}"] += 1
 
 
 def bucket(length: int) -> int:

@@ -32,7 +32,7 @@ class ShardReader:
         self._store = store
         self._index = index
         self._epoch = epoch
-        self._tables: dict[str, pa.Table] = {}
+        self._batches: dict[str, list[pa.RecordBatch]] = {}
 
     @property
     def rows(self) -> int:
@@ -43,12 +43,15 @@ class ShardReader:
         """``tokens`` int32 [seq_len], ``loss_mask`` uint8 [seq_len], ``document_lengths`` and
         ``segments`` as lists."""
         path, within = self._index.locate(self._epoch, index)
-        if path not in self._tables:
-            self._tables[path] = self._store.read_table(path)
-        row = self._tables[path].slice(within, 1)
+        if path not in self._batches:
+            self._batches[path] = self._store.read_table(path).to_batches()
+        batches = self._batches[path]
+        # All batches of a shard but its last are of one size.
+        number, place = divmod(within, batches[0].num_rows)
+        row = batches[number].slice(place, 1)
         return {
-            "tokens": row["tokens"].chunk(0).flatten().to_numpy(),
-            "loss_mask": row["loss_mask"].chunk(0).flatten().to_numpy(),
+            "tokens": row["tokens"].flatten().to_numpy(),
+            "loss_mask": row["loss_mask"].flatten().to_numpy(),
             "document_lengths": row["document_lengths"][0].as_py(),
             "segments": row["segments"][0].as_py(),
         }

@@ -101,5 +101,9 @@ def captures(root: Node, language: str) -> Captures:
 
 @cache
 def _query(language: str) -> Query:
-    text = files(__package__).joinpath("queries", f"{QUERIES[language]}.scm").read_text()
+    text = (
+        files(__package__)
+        .joinpath("queries", f"{QUERIES[language]}.scm")
+        .read_text(encoding="utf-8")
+    )
     return Query(load_language(language), text)

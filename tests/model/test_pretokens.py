@@ -149,10 +149,55 @@ def _bytes_with_prefix() -> pre_tokenizers.PreTokenizer:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(?<!a)b", r"[a-z&&[^b]]", r"[[:alpha:]]", r"\p{Han}+", r"^a", r"\h+", r"[\P{L}]"]
+    "pattern",
+    [
+        *(
+            r"(?<!a)b",
+            r"[a-z&&[^b]]",
+            r"[[:alpha:]]",
+            r"\p{Han}+",
+            r"^a",
+            r"\h+",
+            r"[\P{L}]",
+            r"a|$",
+        ),
+        *(
+            r"\p{N}{1,3}+",
+            r"a{3}?",
+            r"(?i:\p{Lu})",
+            r"\A\s",
+            r"a\b",
+            r"(?m:a.)",
+            r"(?#c)a",
+            r"a*?",
+            r"[a",
+        ),
+    ],
 )
 def test_patterns_that_python_reads_otherwise_are_refused(pattern: str) -> None:
     assert translate(pattern) is None
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        [_split(r"[\[]+|[\w]+")],
+        [_split(r"[^\[]+|[\s\S]")],
+        [_split(r"(?!foo)[\s\S]")],
+        [_split(r"[^\p{Lm}]+|\p{Lm}")],
+        [_split(r"'(?i:[sdmt]|ll|ve|re)|[A-Z]?[a-z]+|\D")],
+        [pre_tokenizers.Split(Regex(r"\w+"), behavior="removed", invert=True)],
+        [pre_tokenizers.Split(Regex(r".+"), behavior="removed", invert=True)],
+        [pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)],
+    ],
+)
+@given(text=CODE | st.text("fooBar[]('LL's 12\n)", max_size=30))
+def test_unusual_patterns(patterns: list[pre_tokenizers.PreTokenizer], text: str) -> None:
+    """They cut as the library does, or are left to it."""
+    fast = Tokenizer.from_str(trained("gpt2").to_str())
+    fast.pre_tokenizer = pre_tokenizers.Sequence([*patterns, _bytes(use_regex=False)])
+    found = PretokenEncoder.of(fast)
+    assert found is None or found.encode(text) == fast.encode(text).ids
 
 
 @pytest.mark.parametrize("name", pretokens._ASCII_OF)

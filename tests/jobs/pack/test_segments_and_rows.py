@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import normalizers
 
 from treespan.jobs.pack.config import PackConfig
 from treespan.jobs.pack.layout import lay_out
@@ -15,7 +17,8 @@ from treespan.jobs.pack.segments import FileText, SegmentBuilder
 from treespan.model.fim_format import FimFormat, FimRenderer
 from treespan.model.objectives import ObjectiveMix
 from treespan.model.span_source import Span
-from treespan.model.tokenizer import train
+from treespan.model.tokenizer import Tokenizer, train
+from treespan.platform.errors import UserError
 
 BODY = "def add_{0}(a, b):\n    total = a + b  # größer\n    return total * {0}\n\n\n"
 LONG = "".join(BODY.format(i) for i in range(60))
@@ -115,7 +118,9 @@ def test_fallbacks_say_why() -> None:
     unknown = builder(**only).build(file("a b c\n", language="No Such Language"))[0]
     assert (unknown.objective, unknown.fallback) == ("fim", "no-grammar")
     bare = builder(**only).build(file("x"))[0]
-    assert (bare.objective, bare.fallback) == ("ntp", "too-short")
+    assert (bare.objective, bare.fallback) == ("ntp", "no-node")
+    short = builder(ntp=0.0, fim=1.0, sfim=0.0).build(file("x"))[0]
+    assert (short.objective, short.fallback) == ("ntp", "too-short")
 
 
 def test_epochs_draw_anew_and_equal_draws_are_equal() -> None:
@@ -193,6 +198,35 @@ def test_chunks_are_halved_where_whole_ones_leave_gaps() -> None:
     whole = best_fit([chunk.length for chunk in chunks], 600)
     assert len(rows) < len(whole)
     assert len(rows) * 600 - tokens < 4 * MAX_PADDING * tokens
+
+
+def test_what_fits_one_row_is_not_taken_apart() -> None:
+    segments = [s for i in range(5) for s in builder(8192).build(file(BODY.format(i), i))]
+    (chunk,) = chunks_of(segments, 8192)
+    assert rows_of([chunk], 8192) == [[chunk]]
+
+
+def test_rows_come_in_the_order_of_their_chunks() -> None:
+    lengths = (3, 6, 4, 1, 5)
+    files = [file(BODY.format(i) * n, i) for i, n in enumerate(lengths)]
+    chunks = [c for f in files for c in chunks_of(builder(1024).build(f), 1024)]
+    rows = rows_of(chunks, 400)
+    assert len(rows) > 2
+    firsts = [chunks.index(row[0]) for row in rows]
+    assert firsts == sorted(firsts)
+
+
+def test_a_row_too_short_for_a_character_says_so() -> None:
+    header = "# the file path is: a.py\n# the code file is written by Python\n"
+    own = train([header * 9], vocab_size=400, special_tokens=FORMAT.special_tokens())
+    fast = FastTokenizer.from_str(own.serialized)
+    fast.normalizer = normalizers.NFKD()
+    renderer = FimRenderer(FORMAT, Tokenizer(fast.to_str()))
+    narrow = SegmentBuilder(PackConfig(seq_len=64), renderer, 0)
+    lengths = {len(renderer.header_ids(n * "7", "Python")): n for n in range(60)}
+    path = "7" * lengths[32]
+    with pytest.raises(UserError, match="rows of 64 tokens"):
+        narrow.build(FileText("f" * 32, path, "Python", "\ufdfa" * 9, "path"))
 
 
 def test_a_long_documents_chunks_stay_in_order_and_full() -> None:
