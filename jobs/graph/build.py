@@ -16,6 +16,10 @@ from treespan.jobs.graph.uses import Uses
 
 EdgeKind = Literal["import", "use"]
 
+BROKEN = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a resolver may raise for code or configuration that nobody would write. Such files lose their
+imports and are counted: one file must not stop a job."""
+
 
 @dataclass(frozen=True, order=True)
 class Edge:
@@ -67,6 +71,8 @@ class Graph:
     """Path and name of the imports of the repository without an edge."""
     unparsed: int
     """Files of a language with a query that were too large to be parsed."""
+    unresolvable: int
+    """Files whose imports no resolver could make sense of, and failed."""
 
 
 @contextmanager
@@ -88,7 +94,7 @@ def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) 
     config = config or GraphConfig()
     ordered = sorted(files, key=lambda file: file.path)
     facts: list[Facts] = []
-    unparsed = 0
+    unparsed = unresolvable = 0
     for file in ordered:
         readable = can_read(file.language)
         small = readable and _size(file) <= config.max_parse_bytes
@@ -101,11 +107,20 @@ def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) 
     unresolved: list[tuple[str, str]] = []
     for languages, make_resolver in FAMILIES.items():
         members = [index for index in sources.of(languages) if facts[index] is not NOTHING]
-        resolver = make_resolver(sources) if members else None
+        try:
+            resolver = make_resolver(sources) if members else None
+        except BROKEN:
+            unresolvable += len(members)
+            continue
         for index in members:
             assert resolver is not None
             counted = counts.setdefault(ordered[index].language, ImportCounts())
-            for reference in resolver.references(index):
+            try:
+                references = list(resolver.references(index))
+            except BROKEN:
+                unresolvable += 1
+                continue
+            for reference in references:
                 targets = {at: w for at, w in reference.targets.items() if at != index}
                 if reference.targets and not targets:
                     continue
@@ -138,6 +153,7 @@ def build_graph(files: Sequence[SourceFile], config: GraphConfig | None = None) 
         dict(sorted(counts.items())),
         sorted(set(unresolved)),
         unparsed,
+        unresolvable,
     )
 
 

@@ -14,6 +14,7 @@ from treespan.platform.schemas import EDGES, SYMBOLS, batches, part_name
 from treespan.platform.steps import Context, Result, Step
 from treespan.platform.store import Store
 
+_COUNTED = ("repositories", "files", "symbols", "unparsed", "unresolvable")
 _READ = ["file_id", "repo", "path", "language", "content"]
 _ROWS_PER_BATCH = 4096  # rows are small
 
@@ -46,7 +47,7 @@ def _run(config: GraphConfig, files_from: str, context: Context) -> Result:
         for language, counted in receipt.counts["imports"].items():
             imports.setdefault(language, Counter()).update(counted)
     counts: dict[str, Any] = {
-        **{name: totals[name] for name in ("repositories", "files", "symbols", "unparsed")},
+        **{name: totals[name] for name in _COUNTED},
         "edges": {kind: edges[kind] for kind in ("import", "use")},
         "imports": {language: dict(imports[language]) for language in sorted(imports)},
     }
@@ -91,7 +92,12 @@ def _graph_partition(
             ),
             key=lambda row: (row["file_id"], row["start_line"], row["name"], row["kind"]),
         )
-        totals.update(repositories=1, files=len(graph.paths), unparsed=graph.unparsed)
+        totals.update(
+            repositories=1,
+            files=len(graph.paths),
+            unparsed=graph.unparsed,
+            unresolvable=graph.unresolvable,
+        )
         for language, counted in graph.counts.items():
             imports.setdefault(language, Counter()).update(vars(counted))
     name = part_name(partition)

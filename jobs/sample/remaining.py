@@ -31,7 +31,7 @@ class Remaining:
         return self._left
 
     def __contains__(self, index: int) -> bool:
-        return bool(self._is_left[index])
+        return 0 <= index < len(self._is_left) and bool(self._is_left[index])
 
     def __iter__(self) -> Iterator[int]:
         """Ascending."""

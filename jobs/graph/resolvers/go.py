@@ -22,7 +22,7 @@ _MIN_VOTES = 2
 _MIN_SHARE = 0.5
 """Share of the imports below a module that must be folders (ours): of another project's, few are."""
 
-_MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
+_MODULE = re.compile(r"^module(?:[ \t]*\(\s*|[ \t]+)\"?([^\s\"()]+)", re.MULTILINE)
 
 
 class GoResolver:

@@ -7,8 +7,9 @@ each has a weight of its own. Only files that define the same name share the wei
 
 from __future__ import annotations
 
+import heapq
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from treespan.jobs.graph.resolvers.reference import (
     MAX_SHARED,
@@ -18,6 +19,10 @@ from treespan.jobs.graph.resolvers.reference import (
     in_both,
     shared,
 )
+
+MAX_NAMESAKES = 64
+"""Of more files than this the nearest are not looked for (ours): a name that so many define says
+nothing, and the time would grow with the square of the files."""
 
 _MEMBER = "method"
 """Kind of the definitions that no package has itself: they belong to a class."""
@@ -53,14 +58,18 @@ class PackageFiles:
         for definers in (self._own, self._members):
             weights: dict[int, float] = {}
             for name in sorted(used & definers.keys()):
-                found = sorted(in_both(files, definers[name]))
+                found = in_both(files, definers[name])
+                if len(found) > MAX_NAMESAKES:
+                    continue
                 for index, weight in self._sources.nearest(origin, found).items():
                     weights[index] = max(weights.get(index, 0.0), weight)
             if weights:
                 return weights
         return shared(self._nearest(origin, files))
 
-    def _nearest(self, origin: int, files: Iterable[int]) -> list[int]:
+    def _nearest(self, origin: int, files: Collection[int]) -> list[int]:
+        if len(files) > MAX_NAMESAKES:
+            return heapq.nsmallest(MAX_SHARED, files)
         folder = posixpath.dirname(self._sources.files[origin].path)
         ordered = sorted(files, key=lambda i: (distance(folder, self._sources.files[i].path), i))
         return sorted(ordered[:MAX_SHARED])

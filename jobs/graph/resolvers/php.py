@@ -92,15 +92,18 @@ def _psr4(sources: Sources) -> Iterator[tuple[str, str]]:
         folder = posixpath.dirname(sources.files[index].path)
         try:
             manifest = json.loads(sources.files[index].text)
-            maps = [
-                manifest.get(section, {}).get("psr-4", {})
-                for section in ("autoload", "autoload-dev")
-            ]
-            for prefix, folders in (item for found in maps for item in found.items()):
-                for written in [folders] if isinstance(folders, str) else folders:
-                    yield prefix, inside(folder, written)
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, RecursionError):
             continue  # not what Composer takes: no help
+        for section in ("autoload", "autoload-dev"):
+            for prefix, folders in _table(_table(manifest, section), "psr-4").items():
+                for written in folders if isinstance(folders, list) else [folders]:
+                    if isinstance(written, str):
+                        yield prefix, inside(folder, written)
+
+
+def _table(values: object, name: str) -> dict[str, object]:
+    found = values.get(name) if isinstance(values, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _names(text: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from treespan.jobs.graph.resolvers.reference import inside
 
 _TOKEN = re.compile(r"'[^'\\]*'|\"[^\"$\\]*\"|\w+|\S")
 _CONSTANT = re.compile(
-    r"\bdefine\s*\(\s*['\"](\w+)['\"]\s*,([^;]*)\)\s*;|\bconst\s+(\w+)\s*=([^;]*);"
+    r"\bdefine\s*\(\s*['\"](\w+)['\"]\s*,([^;]{0,500})\)\s*;|\bconst\s+(\w+)\s*=([^;]{0,500});"
 )
 _PASSES = 2
 """Constants may be made of others; deeper chains are rare (ours)."""
@@ -109,6 +109,7 @@ class _Reader:
         while depth and self._next():
             token = self._next()
             depth += (token == "(") - (token == ")")
-            levels = int(token) if token.isdecimal() else levels
+            # Deeper than any folder; a larger number is no path.
+            levels = int(token) if token.isdecimal() and len(token) < 3 else levels
             self._at += 1
         return value, levels

@@ -17,7 +17,7 @@ from treespan.jobs.graph.resolvers.reference import Reference, Sources
 
 LANGUAGES = ("Python", "Cython")
 _ENDINGS = (".py", ".pyi", ".pyx", ".pxd")
-_MODULE = (".py", "/__init__.py", ".pyi", "/__init__.pyi", ".pyx", ".pxd")
+_MODULE = ("/__init__.py", ".py", "/__init__.pyi", ".pyi", ".pyx", ".pxd")
 _NOISE = re.compile(r"#[^\n]*|\\\r?\n")
 _FROM = re.compile(r"from\s*([.\w\s]+?)\s*\bimport\b(.*)", re.DOTALL)
 _ROOTS = frozenset({"", "src", "lib", "Lib", "python"})

@@ -126,9 +126,11 @@ class RustModules:
             index = self._sources.by_path.get(posixpath.join(folder, "Cargo.toml"))
             text = "" if index is None else self._sources.files[index].text
             try:
-                self._manifests[folder] = tomllib.loads(text)
-            except tomllib.TOMLDecodeError:
-                self._manifests[folder] = {}
+                written = tomllib.loads(text)
+            except (tomllib.TOMLDecodeError, RecursionError):
+                written = {}
+            tables = {name: table for name, table in written.items() if isinstance(table, dict)}
+            self._manifests[folder] = tables
         return self._manifests[folder]
 
     def _below(self, index: int, scope: tuple[str, ...], name: str) -> int | None:

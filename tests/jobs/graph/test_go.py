@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 SERVER = {
     "main.go": """\
         package main
@@ -114,3 +116,17 @@ def test_an_external_test_imports_the_package_beside_it(resolve: Any) -> None:
         }
     )
     assert found.of("mux_test.go") == {"github.com/acme/mux": {"mux.go": 1.0}}
+
+
+@pytest.mark.parametrize(
+    "module", ["module ex.org/a", "module (\n\tex.org/a\n)", 'module "ex.org/a"']
+)
+def test_ways_to_name_a_module(resolve: Any, module: str) -> None:
+    found = resolve(
+        {
+            "go.mod": f"{module}\ngo 1.2\n",
+            "b/b.go": "package b\nfunc F() {}\n",
+            "main.go": 'package main\nimport "ex.org/a/b"\nfunc main() { b.F() }\n',
+        }
+    )
+    assert found.of("main.go") == {"ex.org/a/b": {"b/b.go": 1.0}}

@@ -33,6 +33,13 @@ APP = {
 }
 
 
+def test_a_package_hides_a_module_of_its_name(resolve: Any) -> None:
+    found = resolve(
+        {"pkg.py": "", "pkg/__init__.py": "y = 1\n", "pkg/x.py": "from . import y\n"},
+    )
+    assert found.of("pkg/x.py") == {".y": {"pkg/__init__.py": 1.0}}
+
+
 def test_relative_and_absolute_imports(resolve: Any) -> None:
     found = resolve(APP)
     assert found.of("src/app/models.py") == {

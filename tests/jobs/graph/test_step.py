@@ -52,6 +52,7 @@ def test_the_step(ray_cluster: None, tmp_path: Path) -> None:
             "files": 9,
             "symbols": 3,
             "unparsed": 0,
+            "unresolvable": 0,
             "edges": {"import": 3, "use": 3},
             "imports": {"Python": {"imports": 3, "in_repository": 3, "resolved": 3}},
         }

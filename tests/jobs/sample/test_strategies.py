@@ -220,6 +220,14 @@ def none(repository: Repository, left: Remaining, rng: Random, most: int) -> lis
     return []
 
 
+def negative(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    return [-1]
+
+
+def beyond(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
+    return [10**6]
+
+
 def twice(repository: Repository, left: Remaining, rng: Random, most: int) -> list[int]:
     return [left.at(0), left.at(0)]
 
@@ -239,6 +247,8 @@ def test_a_strategy_of_ones_own() -> None:
     [
         (f"{__name__}:none", "chose no file"),
         (f"{__name__}:twice", "chose a file twice"),
+        (f"{__name__}:negative", "chose a file twice"),
+        (f"{__name__}:beyond", "chose a file twice"),
         (f"{__name__}:absent", "cannot be loaded"),
         ("no.such.module:f", "cannot be loaded"),
         (f"{__name__}:NAMES", "is no function"),
