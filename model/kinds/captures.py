@@ -14,6 +14,7 @@ QUERIES = {
     "C": "c",
     "C#": "csharp",
     "C++": "cpp",
+    "Elixir": "elixir",
     "Go": "go",
     "Java": "java",
     "JavaScript": "javascript",
@@ -83,7 +84,7 @@ def captures(root: Node, language: str) -> Captures:
                 compounds[name].add((start, node.end_byte))
             elif name == "body":
                 bodies[start] = node
-            else:
+            elif name == "function":
                 body = match["body"][0].start_byte
                 low, high = methods.get(body, (start, node.end_byte))
                 methods[body] = min(low, start), max(high, node.end_byte)

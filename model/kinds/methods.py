@@ -13,6 +13,12 @@ from treespan.model.kinds.lines import Lines
 MIN_STATEMENTS = 3
 """Statements that a body must have to have a top, a middle and a bottom (ours: one for each)."""
 
+_DELIMITERS = {"{": b"}", "do": b"end"}
+"""What opens a body -> what closes it; both are left out of the hole."""
+
+_VALUES = ("tuple",)
+"""Types of bodies whose delimiters are a part of the value."""
+
 _LISTS = ("statement_list", "statements")
 """Types of nodes that some grammars put between a body and its statements."""
 
@@ -24,8 +30,8 @@ class Method:
     node: Node
     """That of the body."""
     body: tuple[int, int]
-    """What stands between the braces, or the whole of a body without, behind a docstring; blanks at
-    its ends removed."""
+    """What stands between the braces or ``do`` and ``end``, or the whole of a body without, behind a
+    docstring; blanks at its ends removed."""
     definition: tuple[int, int] | None = None
     """All of it, with decorators; None for a closure."""
     signature: tuple[int, int] | None = None
@@ -37,22 +43,23 @@ def find_methods(found: Captures, lines: Lines) -> Iterator[Method]:
     for at, node in found.bodies.items():
         definition = found.methods.get(at)
         start, end = at, node.end_byte
-        braced = _has_brace(node)
-        if braced:
-            if end - start < 2 or lines.data[end - 1 : end] != b"}":
+        opening = _opening(node)
+        if opening:
+            inner = start + len(opening), end - len(_DELIMITERS[opening])
+            if inner[0] > inner[1] or lines.data[inner[1] : end] != _DELIMITERS[opening]:
                 continue  # the closing one is missing
-            start, end = start + 1, end - 1
+            start, end = inner
         signature = None
         if definition is not None:
             first = lines.without_annotations(*lines.strip(*definition))
             last = lines.without_comments(first, at)
             if first < last:
                 signature = first, last
-                if not braced:
+                if not opening:
                     start = _behind_signature(last, start, lines)
         documented = found.docstrings.get(at)
         start, end = lines.strip(start if documented is None else documented, end)
-        if not braced:
+        if not opening:
             end = lines.line_close(end) or end
         if start < end:
             yield Method(node, (start, end), definition, signature)
@@ -100,9 +107,10 @@ def body_parts(method: Method, found: Captures, lines: Lines) -> dict[str, tuple
     return spans
 
 
-def _has_brace(body: Node) -> bool:
-    first = body.child(0) if body.child_count else None
-    return first is not None and first.type == "{"
+def _opening(body: Node) -> str:
+    """The delimiter that ``body`` begins with; empty if it has none."""
+    first = body.child(0) if body.child_count and body.type not in _VALUES else None
+    return first.type if first is not None and first.type in _DELIMITERS else ""
 
 
 def _behind_signature(signature_end: int, body_start: int, lines: Lines) -> int:

@@ -92,7 +92,7 @@ def test_what_holds_of_all_spans(language: str, line_end: str) -> None:
     bodies = [start for start, _ in spans["method-body"]]
     for _, end in spans["method-signature"]:
         between = data[end : min(start for start in bodies if start >= end)].strip()
-        assert between in (b"", b"{", b"# noqa", b'"""The area in square metres."""')
+        assert between in (b"", b"{", b"do", b"# noqa", b'"""The area in square metres."""')
 
 
 @pytest.mark.parametrize("language", EXAMPLES)
@@ -184,3 +184,26 @@ def test_a_default_argument_is_no_body() -> None:
     found = texts("function f(g = () => { a(); }) {\n  b();\n}\n", "JavaScript")
     assert found["method-signature"] == ["function f(g = () => { a(); })"]
     assert found["method-body"] == ["a();", "b();"]
+
+
+def test_words_around_a_body_are_no_part_of_it() -> None:
+    source = "def f(x) do\n  legend\n"
+    assert "method-body" not in texts(source, "Elixir")
+    found = texts(source + "end\n", "Elixir")
+    assert (found["method-signature"], found["method-body"]) == (["def f(x)"], ["legend"])
+    assert texts("def f(x), do: {x, 1}\n", "Elixir")["method-body"] == ["{x, 1}"]
+
+
+def test_what_hides_a_method_of_elixir_does_not_document_it() -> None:
+    source = "@doc {}\ndef f(x) do\n  x\nend\n"
+    assert "method-with-comment" not in texts(source.format("false"), "Elixir")
+    assert len(texts(source.format('"Same."'), "Elixir")["method-with-comment"]) == 1
+
+
+@pytest.mark.parametrize("language", ["C", "Elixir", "JavaScript", "Lua", "Python", "Ruby"])
+def test_an_if_that_is_cut_out_is_an_if(language: str) -> None:
+    for text in texts(EXAMPLES[language]["source"], language)["if"]:
+        root = load_parser(language).parse(text.encode()).root_node
+        assert not root.has_error
+        alone = root.named_children[0]
+        assert (alone.start_byte, alone.end_byte) == (0, len(text.encode()))
