@@ -106,11 +106,15 @@ class SpanSource:
 
     def character_start(self, offset: int) -> int:
         """``offset`` moved back to the first byte of its character."""
-        data = self.data
-        while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
-            offset -= 1
-        return offset
+        return character_start(self.data, offset)
 
     def is_blank(self, start: int, end: int) -> bool:
         """Whether bytes [start, end) are white space alone, or none."""
         return not self.data[start:end].strip()
+
+
+def character_start(data: bytes, offset: int) -> int:
+    """``offset`` into UTF-8 ``data``, moved back to the first byte of its character."""
+    while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
+        offset -= 1
+    return offset

@@ -11,6 +11,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from treespan.model.span_source import character_start
 from treespan.model.tokenizer import Tokenizer
 
 LINE_TOLERANCE = 128
@@ -38,7 +39,7 @@ class LongText:
         last = min(first + room, len(self._ends)) - 1
         if room <= 0 or last < 0:
             return start
-        end = max(start, self._character_start(int(self._ends[last])))
+        end = max(start, character_start(self._data, int(self._ends[last])))
         line = self._data.rfind(b"\n", start, end) + 1
         return line if end < len(self._data) and start < line and self._is_near(line, end) else end
 
@@ -49,7 +50,7 @@ class LongText:
         count, end, ids = room, start, list[int]()
         while count > 0:
             last = min(first + count, len(self._ends)) - 1
-            end = max(start, self._character_start(int(self._ends[last])))
+            end = max(start, character_start(self._data, int(self._ends[last])))
             ids = self._encode(start, end)
             # What is encoded apart from what stands around it may take some tokens more.
             if len(ids) <= room:
@@ -71,11 +72,6 @@ class LongText:
 
     def _encode(self, start: int, end: int) -> list[int]:
         return self._tokenizer.encode(self._data[start:end].decode())
-
-    def _character_start(self, offset: int) -> int:
-        while 0 < offset < len(self._data) and self._data[offset] & 0xC0 == 0x80:
-            offset -= 1
-        return offset
 
 
 def token_ends(text: str, data: bytes, tokenizer: Tokenizer) -> NDArray[np.int64]:

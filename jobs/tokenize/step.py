@@ -144,7 +144,8 @@ def _read(path: str) -> bytes:
     bare, mark, options = path.partition("?") if "://" in path else (path, "", "")
     folder, name = bare, "tokenizer.json"
     if bare.endswith(".json"):
-        folder, _, name = bare.rpartition("/")
+        folder, slash, name = bare.rpartition("/")
+        folder = folder or slash  # a file of the topmost folder
     store = Store(f"{folder or '.'}{mark}{options}")
     if not store.exists(name):
         raise UserError(

@@ -63,13 +63,12 @@ class EcmascriptResolver:
                     target = next((t for path in paths if (t := self._at(path)) is not None), None)
                     if target is not None or project.is_sure(specifier):
                         return _reference(written, True, target)
-        for name in _package_names(specifier):
-            if name in self._by_name:
-                package = self._by_name[name]
-                rest = specifier[len(name) :].lstrip("/")
-                found = (self._at(path) for path in package.exported(rest))
-                target = next((target for target in found if target is not None), None)
-                return _reference(written, True, target)
+        name = _package_name(specifier)
+        if name in self._by_name:
+            package = self._by_name[name]
+            rest = specifier[len(name) :].lstrip("/")
+            found = (self._at(path) for path in package.exported(rest))
+            return _reference(written, True, next((t for t in found if t is not None), None))
         if specifier.startswith(("@/", "~/")):  # what bundlers call the root of the sources
             rest = specifier[2:]
             above = folder
@@ -120,6 +119,6 @@ def _reference(written: str, in_repository: bool, target: int | None) -> Referen
     return Reference(written, in_repository, {} if target is None else {target: 1.0})
 
 
-def _package_names(specifier: str) -> Iterator[str]:
+def _package_name(specifier: str) -> str:
     parts = specifier.split("/")
-    yield "/".join(parts[:2]) if specifier.startswith("@") else parts[0]
+    return "/".join(parts[:2]) if specifier.startswith("@") else parts[0]
