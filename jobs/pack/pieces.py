@@ -35,22 +35,17 @@ class LongText:
 
     def reach(self, start: int, room: int) -> int:
         """About where ``fit`` would end, without encoding anything."""
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = min(first + room, len(self._ends)) - 1
-        if room <= 0 or last < 0:
+        if room <= 0 or not len(self._ends):
             return start
-        end = max(start, character_start(self._data, int(self._ends[last])))
-        line = self._data.rfind(b"\n", start, end) + 1
-        return line if end < len(self._data) and start < line and self._is_near(line, end) else end
+        end = self._end_of(start, room)
+        return self._near_line(start, end) or end
 
     def fit(self, start: int, room: int) -> tuple[int, list[int]]:
         """The end of the longest run of bytes from ``start`` that takes at most ``room`` tokens, and
         its tokens; ended at a line start where that wastes few of them."""
-        first = int(np.searchsorted(self._ends, start, side="right"))
         count, end, ids = room, start, list[int]()
         while count > 0:
-            last = min(first + count, len(self._ends)) - 1
-            end = max(start, character_start(self._data, int(self._ends[last])))
+            end = self._end_of(start, count)
             ids = self._encode(start, end)
             # What is encoded apart from what stands around it may take some tokens more.
             if len(ids) <= room:
@@ -58,17 +53,27 @@ class LongText:
             count -= len(ids) - room
         else:
             return start, []
-        line = self._data.rfind(b"\n", start, end) + 1
-        if end < len(self._data) and start < line < end and self._is_near(line, end):
+        line = self._near_line(start, end)
+        if line:
             shorter = self._encode(start, line)
             if len(shorter) <= room:
                 return line, shorter
         return end, ids
 
-    def _is_near(self, line: int, end: int) -> bool:
-        """Whether ending at ``line`` instead of ``end`` wastes few tokens."""
+    def _end_of(self, start: int, count: int) -> int:
+        """The byte after the next ``count`` tokens of the text from ``start``, or of all it has."""
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = min(first + count, len(self._ends)) - 1
+        return max(start, character_start(self._data, int(self._ends[last])))
+
+    def _near_line(self, start: int, end: int) -> int:
+        """The last line start between ``start`` and ``end``; 0 if there is none, if ending there
+        would waste many tokens, or if the text ends at ``end`` anyway."""
+        line = self._data.rfind(b"\n", start, end) + 1
+        if end == len(self._data) or not start < line < end:
+            return 0
         first, last = np.searchsorted(self._ends, (line, end), side="right")
-        return int(last - first) <= self._tolerance
+        return line if int(last - first) <= self._tolerance else 0
 
     def _encode(self, start: int, end: int) -> list[int]:
         return self._tokenizer.encode(self._data[start:end].decode())
