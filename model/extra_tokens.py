@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from treespan.model.config import ModelConfig
 from treespan.model.loss import IGNORED, token_losses
@@ -27,10 +26,10 @@ class ExtraTokens(nn.Module):
         super().__init__()
         size = config.hidden_size
         self.heads = nn.ModuleList(
-            skip_init(nn.Linear, size, size, bias=False) for _ in range(ahead)
-        )
-        for head in self.heads:
-            nn.init.zeros_(head.weight)
+            nn.Linear(size, size, bias=False, device="meta") for _ in range(ahead)
+        ).to_empty(device="cpu")
+        for weight in self.heads.parameters():
+            nn.init.zeros_(weight)
 
     def loss(
         self, hidden: Tensor, output_weight: Tensor, targets: Tensor, documents: Tensor

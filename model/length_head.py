@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 
 class LengthHead(nn.Module):
@@ -21,9 +20,9 @@ class LengthHead(nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         # A module of its own: ZeRO 3 gathers weights when the module that holds them is called.
-        self.projection = skip_init(nn.Linear, hidden_size, 1)
-        nn.init.zeros_(self.projection.weight)
-        nn.init.zeros_(self.projection.bias)
+        self.projection = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
     def loss(self, hidden: Tensor, middle_left: Tensor) -> tuple[Tensor, int]:
         """Sum of absolute errors, float32 ``[]``, and the number of tokens in it.
