@@ -50,6 +50,11 @@ class Output:
         names = (entry["path"] for entry in self.manifest["files"])
         return [f"{self.folder}/{name}" for name in names if name.startswith(f"{prefix}/")]
 
+    def entries(self) -> dict[str, FileEntry]:
+        """What the manifest says of each published file, by its store path."""
+        found = (FileEntry(**entry) for entry in self.manifest["files"])
+        return {f"{self.folder}/{entry.path}": entry for entry in found}
+
 
 @dataclass
 class Result:
