@@ -99,7 +99,12 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
                 )
                 engine.backward(losses.mean())
                 engine.step()
-        print(prof.key_averages(group_by_input_shape=bool(asked.get("shapes"))).table(sort_by="self_cpu_time_total", row_limit=45, max_name_column_width=50), file=sys.stderr)
+        print(
+            prof.key_averages(group_by_input_shape=bool(asked.get("shapes"))).table(
+                sort_by="self_cpu_time_total", row_limit=45, max_name_column_width=50
+            ),
+            file=sys.stderr,
+        )
     return {
         "step_s": statistics.median(times[2:]),
         "times": times,

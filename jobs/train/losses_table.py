@@ -92,7 +92,10 @@ def timing_row(step: int, timing: StepTiming) -> dict[str, Any]:
 
 
 def loss_counts(
-    history: Sequence[StepRecord], skips: Sequence[tuple[int, int]] = (), validation_rows: int = 0
+    history: Sequence[StepRecord],
+    skips: Sequence[tuple[int, int]] = (),
+    validation_rows: int = 0,
+    final_validation: Mapping[str, Tally] | None = None,
 ) -> dict[str, Any]:
     """What a manifest counts of a run: losses at both ends, validation, and what went wrong.
 
@@ -110,7 +113,7 @@ def loss_counts(
         "first_loss": _rounded(history[0].loss),
         "final_loss": _rounded(final.loss),
         **by,
-        "validation": _validation(history, validation_rows),
+        "validation": _validation(history, final_validation or {}, validation_rows),
         "skipped_updates": sum(1 for record in history if record.skipped),
         "rollbacks": len(skips),
     }
@@ -137,8 +140,12 @@ def overall(by_name: Mapping[str, Tally]) -> Tally:
     )
 
 
-def _validation(history: Sequence[StepRecord], rows: int) -> dict[str, Any] | None:
+def _validation(
+    history: Sequence[StepRecord], final: Mapping[str, Tally], rows: int
+) -> dict[str, Any] | None:
     measured = [(overall(r.validation).loss, r.step) for r in history if r.validation]
+    if final:
+        measured.append((overall(final).loss, len(history)))
     finite = [(loss, step) for loss, step in measured if math.isfinite(loss)]
     if not finite:
         return None

@@ -30,7 +30,7 @@ def settings(job: Job, workers: int, device: Device, *, compiled: bool) -> Itera
                         yield Setting(
                             workers=workers,
                             micro_batch=micro_batch,
-                            zero_stage=stage,  # type: ignore[arg-type]
+                            zero_stage=stage,
                             offload=offload,
                             sequence_parallel=sharing,
                             checkpoint_activations=checkpointed,
