@@ -37,9 +37,9 @@ def table_of(history: list[StepRecord]) -> pa.Table:
 
 
 def printed(output: Output) -> str:
-    console = Console(width=100)
+    console = Console(width=120)
     with console.capture() as capture:
-        for table in run_tables(replace(read_run(output.store), steps={"train": output}), 100):
+        for table in run_tables(replace(read_run(output.store), steps={"train": output}), 120):
             console.print(table)
     return capture.get()
 
