@@ -18,18 +18,16 @@ from treespan.model.loss import IGNORED, token_losses
 class ExtraTokens(nn.Module):
     """``ahead`` heads: the identity plus a matrix that starts at zero.
 
-    So each starts as the head of the next token, draws no random number, and weight decay draws it
-    back there.
+    So each starts as the head of the next token, and weight decay draws it back there.
     """
 
     def __init__(self, config: ModelConfig, ahead: int) -> None:
         super().__init__()
         size = config.hidden_size
-        self.heads = nn.ModuleList(
-            nn.Linear(size, size, bias=False, device="meta") for _ in range(ahead)
-        ).to_empty(device="cpu")
-        for weight in self.heads.parameters():
-            nn.init.zeros_(weight)
+        heads = [nn.Linear(size, size, bias=False) for _ in range(ahead)]
+        for head in heads:
+            nn.init.zeros_(head.weight)
+        self.heads = nn.ModuleList(heads)
 
     def loss(
         self, hidden: Tensor, output_weight: Tensor, targets: Tensor, documents: Tensor

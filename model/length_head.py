@@ -14,15 +14,15 @@ from torch import Tensor, nn
 class LengthHead(nn.Module):
     """A linear map to one number, and a sigmoid, trained with the L1 loss.
 
-    It starts at zero, which predicts one half everywhere and draws no random number.
+    It starts at zero, which predicts one half everywhere.
     """
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         # A module of its own: ZeRO 3 gathers weights when the module that holds them is called.
-        self.projection = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
+        self.projection = nn.Linear(hidden_size, 1)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
 
     def loss(self, hidden: Tensor, middle_left: Tensor) -> tuple[Tensor, int]:
         """Sum of absolute errors, float32 ``[]``, and the number of tokens in it.
