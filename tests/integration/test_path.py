@@ -204,7 +204,7 @@ def test_a_killed_worker_changes_nothing(
     def kill_one_after_a_checkpoint() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not killed:
-            if any("checkpoint_" in name for name in store.list_files("steps")):
+            if any("/states/" in name for name in store.list_files("steps")):
                 for pid in training_workers()[:1]:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
