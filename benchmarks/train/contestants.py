@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from benchmarks.train.engine import deepspeed_engine
 from torch import Tensor, nn
 
-from treespan.model.attention import document_ids, document_mask, document_positions
+from treespan.model.attention import document_ids, document_positions
 from treespan.model.config import ModelConfig
 from treespan.model.loss import token_losses
+from treespan.model.packed_attention import packed_rows
 from treespan.model.transformer import Transformer, init_weights
 
 Step = Callable[[], float]
@@ -41,7 +43,7 @@ def random_rows(rows: int, seq_len: int, documents: int, vocab_size: int) -> Row
     for _ in range(rows):
         cuts = torch.randperm(seq_len - 1, generator=generator)[: documents - 1] + 1
         edges = [0, *sorted(cuts.tolist()), seq_len]
-        lengths.append([end - start for start, end in zip(edges, edges[1:], strict=False)])
+        lengths.append([end - start for start, end in pairwise(edges)])
     return Rows(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), lengths)
 
 
@@ -70,7 +72,7 @@ def ours(config: ModelConfig, rows: Rows) -> tuple[Step, Step]:
     def packed_step() -> float:
         # As in training, where every micro batch has other documents.
         documents = document_ids(rows.lengths, rows.tokens.shape[1])
-        return step(document_positions(documents), document_mask(documents))
+        return step(document_positions(documents), packed_rows(documents))
 
     return step, packed_step
 
