@@ -229,7 +229,7 @@ class Store:
         self, relative: str, columns: list[str] | None = None
     ) -> Iterator[pa.ipc.RecordBatchFileReader]:
         """A reader of an Arrow IPC file, or of some of its columns; local files are memory-mapped."""
-        with self._open(relative) as source:
+        with self.open_file(relative) as source:
             with pa.ipc.open_file(source) as reader:
                 if columns is None:
                     yield reader
@@ -241,14 +241,15 @@ class Store:
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """The table of an Arrow IPC file, or some of its columns (others are not read)."""
-        source = self._open(relative)
+        source = self.open_file(relative)
         schema = pa.ipc.open_file(source).schema
         chosen = None if columns is None else [schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=chosen)
         table = pa.ipc.open_file(source, options=options).read_all()
         return table if columns is None else table.select(columns)
 
-    def _open(self, relative: str) -> pa.NativeFile:
+    def open_file(self, relative: str) -> pa.NativeFile:
+        """A file for reads at any place; local ones are memory-mapped."""
         path = self.path(relative)
         if self.is_local:
             return retrying(lambda: pa.memory_map(path), path)

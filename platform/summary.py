@@ -55,9 +55,11 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
         case "tokenize":
             return f"{counts['vocab_size']:,} tokens, {counts['bytes_per_token']:.2f} bytes each"
         case "pack":
+            heldout = counts.get("heldout_rows")
             return (
                 f"{counts['rows']:,} rows of {counts['seq_len']:,} tokens, "
                 f"{counts['padding_share']:.1%} padding"
+                + (f"; {heldout:,} rows held out" if heldout else "")
             )
         case "train":
             return (

@@ -1,12 +1,11 @@
 """The training loop on one worker, without Ray: exact resume, micro batches, loss by objective."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
 from treespan.jobs.pack.shard_index import ShardIndex, index_of
 from treespan.jobs.train.config import OptimizerConfig, TrainConfig
@@ -30,15 +29,7 @@ MODEL = ModelConfig(
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, warmup_steps=2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    rendezvous = tmp_path_factory.mktemp("group") / "file"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}.items():
-            patch.setenv(name, str(value))
-        dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=0, world_size=1)
-        yield
-        dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("one_process_group")
 
 
 def make_row(number: int) -> dict[str, object]:
