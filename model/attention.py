@@ -3,12 +3,13 @@
 Legend: B rows, T tokens of this pass, S keys (cached and new), H query heads, K key heads, d head
 width.
 
-``torch.nn.functional.scaled_dot_product_attention`` with a boolean mask is the one backend that
-trains and serves on CPU and GPU alike; others must agree with it.
+``torch.nn.functional.scaled_dot_product_attention`` with a boolean mask is the one back end that
+trains and serves on CPU and GPU alike; those of ``packed_attention`` must agree with it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -18,14 +19,28 @@ from torch import Tensor
 from treespan.model.config import ModelConfig
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+class PackedRows(ABC):
+    """Which documents fill the rows of one pass, prepared for one back end of attention."""
+
+    @abstractmethod
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """``[B, H, T, d]`` of ``query`` ``[B, H, T, d]``, ``key`` and ``value`` ``[B, K, T, d]``.
+
+        Causal inside each document, nothing across.
+        """
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | PackedRows | None) -> Tensor:
     """Scaled dot-product attention: ``[B, H, T, d]``.
 
     ``query`` is ``[B, H, T, d]``; ``key`` and ``value`` are ``[B, K, S, d]``, where each key head
     serves H / K neighbouring query heads. ``mask`` is bool ``[B, 1, T, S]``, true where a query may
-    look; every query needs at least one key. Without a mask the T queries are the last of the S
-    positions and see everything up to themselves.
+    look; every query needs at least one key. Packed rows say how they want to be computed
+    themselves. Without a mask the T queries are the last of the S positions and see everything up
+    to themselves.
     """
+    if isinstance(mask, PackedRows):
+        return mask.attend(query, key, value)
     queries, keys = query.shape[2], key.shape[2]
     if mask is None and 1 < queries < keys:
         mask = _last_positions_mask(queries, keys, query.device)

@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from treespan.model.attention import KvCache, attend
+from treespan.model.attention import KvCache, PackedRows, attend
 from treespan.model.config import ModelConfig
 from treespan.model.rope import rope_tables, rotate
+from treespan.model.sequence_parallel import SequenceGroup, SharedRows
 
 
 class RmsNorm(nn.Module):
@@ -56,7 +57,7 @@ class SelfAttention(nn.Module):
         self,
         x: Tensor,
         rope: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        mask: Tensor | PackedRows | None,
         cache: KvCache | None,
     ) -> Tensor:
         """``[B, T, D]`` to ``[B, T, D]``; the cache, if any, takes this layer's keys and values."""
@@ -103,7 +104,7 @@ class Block(nn.Module):
         self,
         x: Tensor,
         rope: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        mask: Tensor | PackedRows | None,
         cache: KvCache | None,
     ) -> Tensor:
         """``[B, T, D]`` to ``[B, T, D]``."""
@@ -137,22 +138,29 @@ class Transformer(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
         self.checkpoint_activations = False
         """Whether training keeps only the inputs of blocks and computes them anew backwards."""
+        self.sequence_group: SequenceGroup | None = None
+        """The workers that hold the other tokens of the rows, if rows are shared."""
 
     def forward(
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | PackedRows | None = None,
         cache: KvCache | None = None,
     ) -> Tensor:
         """Hidden states ``[B, T, D]`` after the last norm, in the dtype of the weights.
 
         ``tokens`` is int64 ``[B, T]``. ``positions`` is int64 ``[B, T]``, by default those that
         follow the cache. ``mask`` is bool ``[B, 1, T, S]``, true where a token may look, with S = T
-        plus the length of the cache; without it every token sees all before it. ``cache`` is read
-        and extended; it is for inference only.
+        plus the length of the cache, or packed rows; without it every token sees all before it.
+        ``cache`` is read and extended; it is for inference only. In a sequence group, tokens and
+        positions (which then must be given) are this worker's part, and the mask is of whole rows.
         """
+        if self.sequence_group is not None:
+            mask = SharedRows(mask, self.sequence_group)
         if positions is None:
+            if self.sequence_group is not None:
+                raise ValueError("a part of a row needs its positions")
             start = 0 if cache is None else cache.length
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]
         rope = rope_tables(positions, self.config)

@@ -82,6 +82,8 @@ def test_a_store_that_is_not_local_copies_folders(
         assert (folder / "one").read_bytes() == b"1"
         assert (folder / "sub" / "two").read_bytes() == b"2"
     assert not folder.exists()
+    with store.local_folder("c", lambda name: name.startswith("sub/")) as folder:
+        assert [path.name for path in folder.rglob("*") if path.is_file()] == ["two"]
 
 
 def test_remote_writes_are_published_on_close(
