@@ -248,6 +248,41 @@ def graph(
 
 
 @app.command()
+def plan(
+    recipe: RecipePath,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="Devices, each with a worker; the recipe's number by default."),
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of device: h100, h100-pcie, h200, b200, a100-40g, a100-80g, l40s, a10g, "
+            "rtx4090. Without it, this machine's CPU, whose speed is measured."
+        ),
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a device and hour.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan training before renting anything: memory, time, utilisation, cost, the best settings.
+
+    Reads `train`, `pack.seq_len` and `tokenize.vocab_size` of the recipe; nothing is run, and no
+    model is made. Shows the recipe's own setting beside the one to suggest, as YAML to paste.
+    Formulas, assumptions and limits are in docs/planning.md.
+
+    `treespan plan recipes/quickstart.yaml`
+
+    `treespan plan paper.yaml --gpu a100-40g --gpus 128 --price 1.1`
+    """
+    command = import_module("treespan.jobs.train.plan.command")
+    asked = command.Asked(recipe, overrides or [], gpus, gpu, price, as_json)
+    command.show_plan(asked, Console())
+
+
+@app.command()
 def complete(
     checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
     prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],
