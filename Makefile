@@ -7,8 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-sample bench-tokenizers bench-train clean
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-rows bench-sample bench-tokenizers clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-rows bench-sample bench-tokenizers bench-train clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18

@@ -28,11 +28,6 @@ class ExtraTokens(nn.Module):
         for head in heads:
             nn.init.zeros_(head.weight)
         self.heads = nn.ModuleList(heads)
-        self.heads = nn.ModuleList(
-            nn.Linear(size, size, bias=False, device="meta") for _ in range(ahead)
-        ).to_empty(device="cpu")
-        for weight in self.heads.parameters():
-            nn.init.zeros_(weight)
 
     def loss(
         self, hidden: Tensor, output_weight: Tensor, targets: Tensor, documents: Tensor

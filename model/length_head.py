@@ -23,9 +23,6 @@ class LengthHead(nn.Module):
         self.projection = nn.Linear(hidden_size, 1)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
-        self.projection = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
 
     def loss(self, hidden: Tensor, middle_left: Tensor) -> tuple[Tensor, int]:
         """Sum of absolute errors, float32 ``[]``, and the number of tokens in it.

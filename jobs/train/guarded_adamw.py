@@ -36,7 +36,3 @@ class GuardedAdamW(torch.optim.AdamW):
     def _create_moments(self, group: dict[str, Any]) -> None:
         unused: list[list[Tensor]] = [[] for _ in range(6)]
         self._init_group(group, *unused)  # type: ignore[no-untyped-call]
-        # What torch's own step calls first; it also collects tensors, which nobody needs here.
-        create: Any = self._init_group
-        collected: list[list[Tensor]] = [[] for _ in range(6)]
-        create(group, *collected)

@@ -114,8 +114,10 @@ def _by_workers(job: Job, device: Device, train: TrainConfig, asked: Asked) -> l
 
 def _notes(asked: Asked, train: TrainConfig) -> list[str]:
     notes = [
-        "Rows are taken as one document each; shorter documents need less attention. Waiting for "
-        "data, starting, validation and lost workers are not counted"
+        (
+            "Rows are taken as one document each; shorter documents need less attention. Waiting "
+            "for data, starting, validation and lost workers are not counted"
+        )
     ]
     if asked.gpu is not None:
         notes.append(

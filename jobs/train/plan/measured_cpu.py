@@ -28,8 +28,9 @@ from treespan.jobs.train.plan.gloo_rate import measure_gloo
 from treespan.jobs.train.plan.operations import Product
 from treespan.jobs.train.plan.setting import Job, Setting
 from treespan.model.attention import attend, document_ids, document_mask
+from treespan.model.fused import rotate
 from treespan.model.loss import token_losses
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.rope import rope_tables
 from treespan.model.transformer import RmsNorm
 
 _ROWS = 2048
