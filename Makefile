@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-sample bench-tokenizers bench-train clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-rows bench-sample bench-tokenizers bench-train clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -53,6 +53,8 @@ bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="
 
 bench-train: setup ## Training steps beside Hugging Face's and litgpt's; TRAIN="--sizes 25m".
 	$(BIN)/python -m benchmarks.train $(TRAIN)
+bench-rows: setup ## How fast packed rows become batches, and whether training waits; ROWS="--seq-lens 512".
+	$(BIN)/python -m benchmarks.rows $(ROWS)
 
 clean: ## Remove what setup, tests and quickstart made.
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

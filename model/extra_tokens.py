@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from treespan.model.config import ModelConfig
 from treespan.model.loss import IGNORED, token_losses
@@ -19,18 +18,16 @@ from treespan.model.loss import IGNORED, token_losses
 class ExtraTokens(nn.Module):
     """``ahead`` heads: the identity plus a matrix that starts at zero.
 
-    So each starts as the head of the next token, draws no random number, and weight decay draws it
-    back there.
+    So each starts as the head of the next token, and weight decay draws it back there.
     """
 
     def __init__(self, config: ModelConfig, ahead: int) -> None:
         super().__init__()
         size = config.hidden_size
-        self.heads = nn.ModuleList(
-            skip_init(nn.Linear, size, size, bias=False) for _ in range(ahead)
-        )
-        for head in self.heads:
+        heads = [nn.Linear(size, size, bias=False) for _ in range(ahead)]
+        for head in heads:
             nn.init.zeros_(head.weight)
+        self.heads = nn.ModuleList(heads)
 
     def loss(
         self, hidden: Tensor, output_weight: Tensor, targets: Tensor, documents: Tensor

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 
 class LengthHead(nn.Module):
     """A linear map to one number, and a sigmoid, trained with the L1 loss.
 
-    It starts at zero, which predicts one half everywhere and draws no random number.
+    It starts at zero, which predicts one half everywhere.
     """
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         # A module of its own: ZeRO 3 gathers weights when the module that holds them is called.
-        self.projection = skip_init(nn.Linear, hidden_size, 1)
+        self.projection = nn.Linear(hidden_size, 1)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 

@@ -188,10 +188,18 @@ class Store:
             stream.write(data)
         return FileEntry(relative, len(data), hashlib.sha256(data).hexdigest())
 
-    def copy_in(self, relative: str, file: Path) -> None:
+    def copy_in(self, relative: str, file: Path) -> FileEntry:
         """Publish a local file, piece by piece."""
         with file.open("rb") as source, self._publish(relative) as stream:
-            shutil.copyfileobj(source, stream, 1 << 20)
+            hashing = HashingSink(stream)
+            shutil.copyfileobj(source, hashing, SPOOL_BYTES)
+        return FileEntry(relative, hashing.bytes, hashing.digest.hexdigest())
+
+    def sha256(self, relative: str) -> str:
+        """The hash of a file, read piece by piece."""
+        digest = HashingSink(None)
+        self.copy_out(relative, cast(IO[bytes], digest))
+        return digest.digest.hexdigest()
 
     def copy_out(self, relative: str, target: IO[bytes]) -> None:
         """Write what a file holds to ``target``, piece by piece."""

@@ -1,116 +1,74 @@
-"""One measured training run: the real model under the real engine, on rows of random tokens.
+"""One worker of a measured training run: the trainer's own model and engine, on random tokens.
 
-    python -m benchmarks.plan.one_run '{"preset": "nano", ...}'
+    python -m benchmarks.plan.one_run '{"train": {...}, "vocab_size": 4096, ...}'
 
-Every worker of the run is one such process; rank 0 prints what it measured as JSON. Nothing but
-this module knows how the trainer builds its engine.
+Rank 0 prints what it measured as JSON. Nothing but this module knows how the trainer builds its
+engine and calls its model.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import statistics
 import sys
 import time
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 
-from treespan.model.attention import document_ids, document_mask, document_positions
-from treespan.model.config import preset
-from treespan.model.loss import token_losses
-from treespan.model.transformer import Transformer, init_weights
-
-
-class _Loss(nn.Module):
-    def __init__(self, transformer: Transformer) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        hidden = self.transformer(tokens, positions, mask)
-        return token_losses(hidden, self.transformer.output_weight, targets)
+from treespan.jobs.train.config import TrainConfig
+from treespan.jobs.train.engine import building, initialize
+from treespan.jobs.train.loss_model import LossModel
+from treespan.jobs.train.memory import peak_memory_bytes
+from treespan.model.attention import document_ids, document_positions
+from treespan.model.packed_attention import packed_rows
+from treespan.model.transformer import Transformer
 
 
-def engine_of(model: nn.Module, micro_batch: int, accumulation: int, zero_stage: int) -> Any:
-    """DeepSpeed around ``model``, as ``treespan.jobs.train`` sets it up."""
-    import deepspeed
-    import deepspeed.ops
-
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95))
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=optimizer,
-        config={
-            "train_micro_batch_size_per_gpu": micro_batch,
-            "gradient_accumulation_steps": accumulation,
-            "gradient_clipping": 1.0,
-            "bf16": {"enabled": True},
-            "data_types": {"grad_accum_dtype": "fp32"},
-            "zero_optimization": {"stage": zero_stage},
-            "steps_per_print": 10**9,
-        },
-    )
-    return engine
-
-
-def run(asked: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of a step (median) and peak bytes of this process beyond what it had at first."""
-    torch.set_num_threads(asked["threads"])
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+def run(asked: dict[str, Any]) -> dict[str, float]:
+    """Least seconds of a step, of the clock and of this process, and its peak bytes."""
     import deepspeed
 
+    config = TrainConfig.model_validate(asked["train"])
+    execution = config.execution
+    torch.set_num_threads(execution.cpus_per_worker)
     deepspeed.init_distributed("gloo", verbose=False)
-    config = preset(asked["preset"], vocab_size=asked["vocab_size"])
-    seq_len, micro_batch, passes = asked["seq_len"], asked["micro_batch"], asked["passes"]
-    before = _resident_bytes()
-    transformer = Transformer(config)
-    init_weights(transformer, 0)
-    transformer.checkpoint_activations = asked["checkpoint_activations"]
-    engine = engine_of(_Loss(transformer), micro_batch, passes, asked["zero_stage"])
+    rank, world = dist.get_rank(), dist.get_world_size()
+    shape = config.shape(asked["vocab_size"])
+    with building(config, world):
+        model = LossModel(Transformer(shape), config.heads)
+    model.transformer.checkpoint_activations = execution.checkpoint_activations
+    engine = initialize(model, config, world)
     engine.train()
+    rows, seq_len = execution.micro_batch, asked["seq_len"]
     draw = torch.Generator().manual_seed(rank)
-    rows = torch.randint(0, config.vocab_size, (micro_batch, seq_len + 1), generator=draw)
-    documents = document_ids([[seq_len]] * micro_batch, seq_len)
-    times = []
+    tokens = torch.randint(0, shape.vocab_size, (rows, seq_len + 1), generator=draw)
+    documents = document_ids([[seq_len]] * rows, seq_len)
+    middle_left = torch.full((rows, seq_len), float("nan"))
+    wall, cpu = [], []
     for _ in range(asked["steps"]):
         dist.barrier()
-        started = time.perf_counter()
-        for _ in range(passes):
-            losses = engine(
-                rows[:, :-1], document_positions(documents), document_mask(documents), rows[:, 1:]
+        started, began = time.perf_counter(), time.process_time()
+        for _ in range(execution.passes(config.global_batch, world)):
+            _, total, _ = engine(
+                tokens[:, :-1],
+                document_positions(documents),
+                packed_rows(documents, execution.attention),
+                tokens[:, 1:],
+                documents,
+                middle_left,
             )
-            engine.backward(losses.mean())
+            engine.backward(total / tokens.numel())
             engine.step()
-        times.append(time.perf_counter() - started)
-    if asked.get("profile") and rank == 0 and world == 1:
-        with torch.profiler.profile() as prof:
-            for _ in range(passes):
-                losses = engine(
-                    rows[:, :-1],
-                    document_positions(documents),
-                    document_mask(documents),
-                    rows[:, 1:],
-                )
-                engine.backward(losses.mean())
-                engine.step()
-        print(prof.key_averages(group_by_input_shape=bool(asked.get("shapes"))).table(sort_by="self_cpu_time_total", row_limit=45, max_name_column_width=50), file=sys.stderr)
+        wall.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - began)
     return {
-        "step_s": statistics.median(times[2:]),
-        "times": times,
-        "base_bytes": before,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        # The first step allocates the optimizer's state.
+        "wall_s": min(wall[1:]),
+        "cpu_s": min(cpu[1:]),
+        "peak_bytes": peak_memory_bytes(torch.device("cpu")),
     }
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

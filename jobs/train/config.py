@@ -12,9 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from treespan.model.config import ModelConfig, preset
+from treespan.model.lora import Adapters
 from treespan.platform.config import Config
 from treespan.platform.errors import UserError
 from treespan.platform.uri import PathOrUri
+
+_DEFAULT_STEPS = 1000
 
 
 class OptimizerConfig(Config):
@@ -61,6 +64,10 @@ class LoraConfig(Config):
     train_embeddings: bool = False
     """Whether the embedding and the output projection are trained too, whole. New sentinels need
     it."""
+
+    def adapters(self) -> Adapters:
+        """As the model knows them."""
+        return Adapters(self.rank, self.alpha, self.targets, self.train_embeddings)
 
 
 class HeadsConfig(Config):
@@ -194,7 +201,7 @@ class TrainConfig(Config):
     """Weights to go on from: a folder of Hugging Face or of Treespan, or a GGUF file. The step
     ``tokenize`` should load its tokenizer."""
     steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps. Give either this or ``tokens``."""
+    """Optimizer steps; 1,000 where neither this nor ``tokens`` is given."""
     tokens: int | None = Field(default=None, ge=1)
     """Tokens to read, padding included."""
     global_batch: int = Field(default=512, ge=1)
@@ -224,8 +231,8 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        if (self.steps is None) == (self.tokens is None):
-            raise ValueError("give either steps or tokens")
+        if self.steps is not None and self.tokens is not None:
+            raise ValueError("give either steps or tokens, not both")
         if self.start_from is not None and self.model:
             raise ValueError("model cannot be changed where start_from brings its own shape")
         if self.lora is not None and self.start_from is None:
@@ -248,7 +255,6 @@ class TrainConfig(Config):
 
     def total_steps(self, seq_len: int) -> int:
         """Optimizer steps, with rows of ``seq_len`` tokens."""
-        if self.steps is not None:
-            return self.steps
-        assert self.tokens is not None
+        if self.tokens is None:
+            return self.steps or _DEFAULT_STEPS
         return -(-self.tokens // (self.global_batch * seq_len))

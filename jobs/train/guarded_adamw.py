@@ -35,4 +35,4 @@ class GuardedAdamW(torch.optim.AdamW):
 
     def _create_moments(self, group: dict[str, Any]) -> None:
         unused: list[list[Tensor]] = [[] for _ in range(6)]
-        self._init_group(group, *unused)
+        self._init_group(group, *unused)  # type: ignore[no-untyped-call]

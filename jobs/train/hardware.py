@@ -69,7 +69,9 @@ class Accelerator(Config):
 def accelerators() -> Mapping[str, Accelerator]:
     """The table, by the names that ``--gpu`` takes."""
     rows = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
-    return {name: build(Accelerator, row, where=f"{_TABLE.name}: {name}") for name, row in rows.items()}
+    return {
+        name: build(Accelerator, row, where=f"{_TABLE.name}: {name}") for name, row in rows.items()
+    }
 
 
 def accelerator(name: str) -> Accelerator:

@@ -14,9 +14,7 @@ import pyarrow as pa
 
 from treespan.jobs.train.step_record import StepRecord, StepTiming, Tally
 from treespan.model.objectives import OBJECTIVES
-
-MEAN_STEPS = 20
-"""First, last and shown losses are means over so many steps. (Ours: a single step's loss is noise.)"""
+from treespan.platform.losses import KINDS, MEAN_STEPS
 
 _TALLIES = pa.list_(
     pa.struct([("name", pa.string()), ("nats", pa.float64()), ("targets", pa.int64())])
@@ -34,6 +32,7 @@ LOSSES = pa.schema(
         ("rows_skipped", pa.int64()),  # by a roll-back, right before this step
         ("validation_loss", pa.float64()),  # null where it was not measured
         ("validation", _TALLIES),  # by objective
+        ("by_objective", _TALLIES),  # sums and counts of the columns above
         ("by_language", _TALLIES),
         ("by_strategy", _TALLIES),
         ("heads", pa.list_(pa.struct([("name", pa.string()), ("loss", pa.float64())]))),
@@ -80,6 +79,9 @@ def loss_row(record: StepRecord, rows_skipped: int = 0) -> dict[str, Any]:
         "rows_skipped": rows_skipped,
         "validation_loss": overall(record.validation).loss if record.validation else None,
         "validation": _tally_list(record.validation),
+        "by_objective": _tally_list(
+            {name: tally for name, tally in record.by_objective.items() if tally.targets}
+        ),
         "by_language": _tally_list(record.by_language),
         "by_strategy": _tally_list(record.by_strategy),
         "heads": [{"name": name, "loss": record.heads[name]} for name in sorted(record.heads)],
@@ -92,7 +94,10 @@ def timing_row(step: int, timing: StepTiming) -> dict[str, Any]:
 
 
 def loss_counts(
-    history: Sequence[StepRecord], skips: Sequence[tuple[int, int]] = (), validation_rows: int = 0
+    history: Sequence[StepRecord],
+    skips: Sequence[tuple[int, int]] = (),
+    validation_rows: int = 0,
+    final_validation: Mapping[str, Tally] | None = None,
 ) -> dict[str, Any]:
     """What a manifest counts of a run: losses at both ends, validation, and what went wrong.
 
@@ -101,7 +106,7 @@ def loss_counts(
     last = history[-MEAN_STEPS:]
     by = {
         f"final_loss_by_{kind}": _losses(pooled(getattr(record, f"by_{kind}") for record in last))
-        for kind in ("objective", "language", "strategy")
+        for kind in KINDS
     }
     final = overall(pooled(record.by_objective for record in last))
     return {
@@ -110,7 +115,7 @@ def loss_counts(
         "first_loss": _rounded(history[0].loss),
         "final_loss": _rounded(final.loss),
         **by,
-        "validation": _validation(history, validation_rows),
+        "validation": _validation(history, final_validation or {}, validation_rows),
         "skipped_updates": sum(1 for record in history if record.skipped),
         "rollbacks": len(skips),
     }
@@ -137,8 +142,12 @@ def overall(by_name: Mapping[str, Tally]) -> Tally:
     )
 
 
-def _validation(history: Sequence[StepRecord], rows: int) -> dict[str, Any] | None:
+def _validation(
+    history: Sequence[StepRecord], final: Mapping[str, Tally], rows: int
+) -> dict[str, Any] | None:
     measured = [(overall(r.validation).loss, r.step) for r in history if r.validation]
+    if final:
+        measured.append((overall(final).loss, len(history)))
     finite = [(loss, step) for loss, step in measured if math.isfinite(loss)]
     if not finite:
         return None

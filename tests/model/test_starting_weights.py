@@ -24,6 +24,7 @@ from treespan.model.added_rows import with_added_rows
 from treespan.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from treespan.model.fim_format import FimFormat
 from treespan.model.foreign_tokenizer import adopt
+from treespan.model.gguf.writer import write_gguf
 from treespan.model.starting_weights import (
     StartingWeights,
     fit_vocabulary,
@@ -151,6 +152,22 @@ def test_our_own_checkpoint(checkpoint_folder: Path, checkpoint: Checkpoint) -> 
     state = checkpoint.model.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in weights.tensors())
     assert read_tokenizer_json(str(checkpoint_folder)) == checkpoint.tokenizer.serialized
+
+
+def test_a_gguf(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    write_gguf(checkpoint, file, "f32")
+    for place in (file, tmp_path):
+        weights = read_starting_weights(str(place))
+        assert weights.fim_format == checkpoint.fim_format
+        assert weights.tokenizer_json == read_tokenizer_json(str(place))
+        tensors = fit_vocabulary(weights, checkpoint.tokenizer)
+        tokens = torch.tensor([checkpoint.tokenizer.encode(CODE)])
+        expected = logits(checkpoint.model, tokens)
+        assert torch.equal(logits(model_of(weights, tensors), tokens), expected)
+    (tmp_path / "other.gguf").write_bytes(b"")
+    with pytest.raises(UserError, match=r"2 GGUF files: model\.gguf, other\.gguf"):
+        read_starting_weights(str(tmp_path))
 
 
 @pytest.mark.parametrize(

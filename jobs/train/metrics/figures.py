@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from treespan.jobs.train.losses_table import overall
 from treespan.jobs.train.metrics.window import Window
+from treespan.platform.funnel import name_of
+from treespan.platform.losses import KINDS
 
 _OTHERS = re.compile(r"[^\w. -]", re.ASCII)
 
@@ -78,9 +80,9 @@ def figures_of(window: Window) -> dict[Figure, float]:
         Figure("skipped_updates"): window.skipped_updates,
         Figure("rollbacks"): window.rollbacks,
     }
-    for kind in ("objective", "language", "strategy"):
+    for kind in KINDS:
         for name, tally in window.tallies(kind).items():
-            found[Figure(f"loss_by_{kind}", name)] = tally.loss
+            found[Figure(f"loss_by_{kind}", name_of(name))] = tally.loss
     for name, loss in record.heads.items():
         found[Figure("loss_of_head", name)] = loss
     if record.validation:

@@ -66,7 +66,11 @@ def open_sinks(
 
 
 def _need(module: str, setting: str, package: str) -> None:
-    if find_spec(module) is None:
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # of a package that would hold it
+        found = None
+    if found is None:
         raise UserError(
             f"{setting} needs the package {module}, which is not installed.",
             f"Install it where workers run: pip install {package}. Or leave the setting out.",

@@ -26,6 +26,7 @@ class WandbWriter:
             name=run.run_name,
             resume="allow",
             config=dict(run.settings),
+            allow_val_change=True,  # a run may go on with other settings of how it is carried out
             settings=quiet,
         )
         # An axis of our own may go back, as after a roll-back; that of wandb may not.

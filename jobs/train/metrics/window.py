@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from treespan.jobs.train.losses_table import MEAN_STEPS, overall, pooled
+from treespan.jobs.train.losses_table import overall, pooled
 from treespan.jobs.train.metrics.throughput import RunFacts, Throughput, throughput
 from treespan.jobs.train.step_record import StepRecord, StepTiming, Tally
+from treespan.platform.losses import MEAN_STEPS
 
 SPEED_STEPS = 100
 """Speeds are means over so many steps. (Ours: enough that checkpoints and validation, which come

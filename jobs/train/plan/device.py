@@ -13,10 +13,12 @@ from treespan.jobs.train.hardware import Accelerator
 from treespan.jobs.train.plan.communication import Links
 from treespan.jobs.train.plan.operations import (
     ATTENTION_BACKWARD,
+    BACKWARD_STREAM,
     Product,
     Stream,
     accumulation_bytes,
     attention_operations,
+    block_stream,
     loss_products,
     loss_stream,
     update_bytes,
@@ -70,8 +72,8 @@ class Device(Protocol):
     def attention_s(self, job: Job, setting: Setting) -> tuple[float, float]:
         """Of one block in one pass: forward, backward."""
 
-    def stream_s(self, stream: Stream) -> float:
-        """Of kernels that only move memory."""
+    def elementwise_s(self, job: Job, setting: Setting) -> tuple[float, float]:
+        """Of what only moves memory in one block in one pass: forward, backward."""
 
     def loss_s(self, job: Job, setting: Setting) -> tuple[float, float]:
         """Of the output projection and the cross-entropy in one pass: forward, backward."""
@@ -152,14 +154,19 @@ class TableDevice:
         forward = max(attention_operations(job, setting) / rate, _LAUNCH_S)
         return forward, ATTENTION_BACKWARD * forward
 
-    def stream_s(self, stream: Stream) -> float:
+    def elementwise_s(self, job: Job, setting: Setting) -> tuple[float, float]:
+        """As counted."""
+        forward = self._stream_s(block_stream(job, setting))
+        return forward, BACKWARD_STREAM * forward
+
+    def _stream_s(self, stream: Stream) -> float:
         """At the memory's rate, or the launches."""
         return max(stream.bytes / self._memory_rate, stream.kernels * _LAUNCH_S)
 
     def loss_s(self, job: Job, setting: Setting) -> tuple[float, float]:
         """Products, and a third of the stream forward."""
         forward, backward = loss_products(job, setting)
-        stream = self.stream_s(loss_stream(job, setting))
+        stream = self._stream_s(loss_stream(job, setting))
         ahead = sum(self.product_s(product, job) for product in forward)
         back = sum(self.product_s(product, job) for product in backward)
         return ahead + stream / 3, back + stream * 2 / 3

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from treespan.jobs.train.plan.communication import exchange_of
 from treespan.jobs.train.plan.device import Device
 from treespan.jobs.train.plan.memory import Memory, memory_of
-from treespan.jobs.train.plan.operations import (
-    BACKWARD_STREAM,
-    Stream,
-    backward_products,
-    block_products,
-    block_stream,
-)
+from treespan.jobs.train.plan.operations import backward_products, block_products
 from treespan.jobs.train.plan.setting import Job, Setting
 
 _CONTENTION = 0.1
@@ -128,11 +122,7 @@ def step_time(job: Job, setting: Setting, device: Device) -> StepTime:
     ahead = layers * sum(device.product_s(product, job) for product in products)
     back = layers * sum(device.product_s(p, job) for p in backward_products(products))
     attention_ahead, attention_back = (layers * s for s in device.attention_s(job, setting))
-    stream = block_stream(job, setting)
-    moved_ahead = layers * device.stream_s(stream)
-    moved_back = layers * device.stream_s(
-        Stream(stream.bytes * BACKWARD_STREAM, round(stream.kernels * BACKWARD_STREAM))
-    )
+    moved_ahead, moved_back = (layers * s for s in device.elementwise_s(job, setting))
     loss_ahead, loss_back = device.loss_s(job, setting)
     forward = passes * (ahead + attention_ahead + moved_ahead + loss_ahead)
     backward = passes * (back + attention_back + moved_back + loss_back)

@@ -5,9 +5,10 @@ width of keys, F width of the feed-forward, L layers, V vocabulary, H heads, t t
 this worker.
 
 State follows ZeRO (arXiv 1910.02054, section 3.1) with what our engine adds: gradients are summed in
-float32. Under bf16 a parameter has 2 bytes of weight, 4 of summed gradient, 4 of float32 weight and
-8 of Adam's two means: 18 with ZeRO 0, of which ZeRO 1 splits the last two over the workers, ZeRO 2
-the gradient too, ZeRO 3 everything.
+float32. Under bf16 a parameter has 2 bytes of weight, 2 of the gradient that autograd leaves, 4 of
+summed gradient, 4 of float32 weight and 8 of Adam's two means: 20 with ZeRO 0, of which ZeRO 1 splits
+the last two over the workers, ZeRO 2 the summed gradient too, ZeRO 3 everything. While AdamW runs, two
+arrays of its size come on top, by when activations are gone: the larger of the two counts.
 
 Activations are counted tensor by tensor for this model's block, as Megatron does for its own (arXiv
 2205.05198, section 4.1: 34 t D a layer with attention fused): autograd keeps, with width times b
@@ -28,6 +29,8 @@ _BUCKET_ELEMENTS = 500_000_000
 """DeepSpeed's default of reduce_bucket_size."""
 _LIVE_ELEMENTS = 1_000_000_000
 """DeepSpeed's default of stage3_max_live_parameters."""
+_UPDATE_STAGING = 12.0
+"""Bytes for each parameter of the part that the host's optimizer works on at a time."""
 _FRAGMENTATION = 0.08
 """Of activations and buffers, lost between blocks of the allocator (ours: what caching allocators
 commonly leave reserved beyond the peak)."""
@@ -46,6 +49,7 @@ class Memory:
     activations: float
     logits: float
     buffers: float
+    workspace: float  # of the optimizer's step
     margin: float
     host: float  # in the memory of its host, beside what the process itself takes
     disk: float  # on NVMe
@@ -53,8 +57,12 @@ class Memory:
     @property
     def device(self) -> float:
         """All that must fit on the device."""
-        state = self.weights + self.gradients + self.master_weights + self.optimizer
-        return state + self.activations + self.logits + self.buffers + self.margin
+        return sum(self.parts.values())
+
+    @property
+    def working_set(self) -> float:
+        """What comes and goes in a step: forward and backward, or the update, whichever needs more."""
+        return max(self.activations + self.logits + self.buffers, self.workspace)
 
     @property
     def parts(self) -> dict[str, float]:
@@ -64,9 +72,7 @@ class Memory:
             "gradients": self.gradients,
             "float32 weights": self.master_weights,
             "optimizer": self.optimizer,
-            "activations": self.activations,
-            "logits": self.logits,
-            "buffers": self.buffers,
+            "working set": self.working_set,
             "margin": self.margin,
         }
 
@@ -75,24 +81,28 @@ def memory_of(job: Job, setting: Setting, *, on_gpu: bool) -> Memory:
     """The memory of one worker of ``setting``."""
     parameters, workers, stage = job.model.num_parameters, setting.workers, setting.zero_stage
     value = job.value_bytes
-    weights = value * parameters / (workers if stage == 3 else 1)
-    gradients = 4.0 * parameters / (workers if stage >= 2 else 1)
-    split = workers if stage >= 1 else 1
-    master = (4.0 * parameters / split) if job.bf16 else 0.0
-    optimizer = 8.0 * parameters / split
+    part = parameters / (workers if stage >= 1 else 1)  # of what the optimizer holds
+    whole = parameters / (workers if stage == 3 else 1)  # of what the products read
+    weights = value * whole
+    left = value * whole if job.bf16 else 0.0
+    gradients = left + 4.0 * (part if stage >= 2 else parameters)
+    master = 4.0 * part if job.bf16 else 0.0
+    optimizer, workspace = 8.0 * part, 8.0 * part
     host = disk = 0.0
-    if setting.offload == "cpu":
-        host = master + optimizer + 4.0 * parameters / split
-        host += weights if stage == 3 else 0.0
-        weights = 0.0 if stage == 3 else weights
-        gradients = master = optimizer = 0.0
-    elif setting.offload == "nvme":
-        disk = master + optimizer + weights
-        host = 4.0 * parameters / split + 3 * value * min(parameters / split, _BUCKET_ELEMENTS)
-        weights = gradients = master = optimizer = 0.0
+    if setting.offload != "none":
+        # The sum of gradients and the update are the host's.
+        gradients, workspace = left, 0.0
+        held, host = master + optimizer, 4.0 * part + _UPDATE_STAGING * min(part, _BUCKET_ELEMENTS)
+        if stage == 3:
+            held, weights = held + weights, 0.0
+        master = optimizer = 0.0
+        if setting.offload == "cpu":
+            host += held
+        else:
+            disk = held
     activations, logits = activation_bytes(job, setting), logit_bytes(job, setting)
     buffers = buffer_bytes(job, setting)
-    margin = _FRAGMENTATION * (activations + logits + buffers)
+    margin = _FRAGMENTATION * max(activations + logits + buffers, workspace)
     return Memory(
         weights=weights,
         gradients=gradients,
@@ -101,6 +111,7 @@ def memory_of(job: Job, setting: Setting, *, on_gpu: bool) -> Memory:
         activations=activations,
         logits=logits,
         buffers=buffers,
+        workspace=workspace,
         margin=margin + (_CONTEXT_BYTES if on_gpu else 0.0),
         host=host,
         disk=disk,

@@ -14,14 +14,16 @@ _MOST_ROWS = 64
 """Of a micro batch: more tokens make no product faster."""
 
 
-def settings(job: Job, workers: int, device: Device, *, compiled: bool) -> Iterator[Setting]:
-    """All that ``train.execution`` allows, in steps of two."""
+def settings(
+    job: Job, workers: int, device: Device, *, compiled: bool, most_rows: int | None = None
+) -> Iterator[Setting]:
+    """All that ``train.execution`` allows, in steps of two; micro batches up to ``most_rows``."""
     offloads: tuple[Offload, ...] = ("none", "cpu", "nvme") if device.is_gpu else ("none",)
     for sharing in _powers_of_two(min(workers, device.links.workers_per_node)):
         if workers % sharing or job.seq_len % sharing or job.model.num_heads % sharing:
             continue
         rows = -(-job.global_batch // (workers // sharing))
-        for micro_batch in _powers_of_two(min(rows, _MOST_ROWS)):
+        for micro_batch in _powers_of_two(min(rows, most_rows or _MOST_ROWS)):
             for stage in (0, 1, 2, 3) if workers > 1 else (0, 1, 2):
                 for offload in offloads:
                     if (offload == "cpu" and stage == 0) or (offload == "nvme" and stage != 3):
@@ -30,7 +32,7 @@ def settings(job: Job, workers: int, device: Device, *, compiled: bool) -> Itera
                         yield Setting(
                             workers=workers,
                             micro_batch=micro_batch,
-                            zero_stage=stage,  # type: ignore[arg-type]
+                            zero_stage=stage,
                             offload=offload,
                             sequence_parallel=sharing,
                             checkpoint_activations=checkpointed,
@@ -45,11 +47,18 @@ def _powers_of_two(most: int) -> Iterator[int]:
         size *= 2
 
 
-def search(job: Job, workers: int, device: Device, *, compiled: bool = False) -> list[Estimate]:
+def search(
+    job: Job,
+    workers: int,
+    device: Device,
+    *,
+    compiled: bool = False,
+    most_rows: int | None = None,
+) -> list[Estimate]:
     """Estimates of all settings that fit, the one to suggest first, then from fast to slow."""
     fitting = [
         found
-        for setting in settings(job, workers, device, compiled=compiled)
+        for setting in settings(job, workers, device, compiled=compiled, most_rows=most_rows)
         if (found := estimate(job, setting, device)).fits
     ]
     fitting.sort(key=lambda found: found.time.total)

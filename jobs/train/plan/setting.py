@@ -69,7 +69,8 @@ class Setting:
 
     def passes(self, global_batch: int) -> int:
         """Micro batches of each worker in a step; the last ones may be part empty."""
-        return -(-(-(-global_batch // self.groups)) // self.micro_batch)
+        rows = -(-global_batch // self.groups)
+        return -(-rows // self.micro_batch)
 
     def wasted_share(self, global_batch: int) -> float:
         """The part of a step's places that no row fills, since the batch does not divide."""

@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from treespan.jobs.train.metrics.throughput import RunFacts
+from treespan.jobs.train.losses_table import (
+    LOSSES,
+    TIMINGS,
+    loss_counts,
+    loss_rows,
+    timing_row,
+)
+from treespan.jobs.train.metrics.throughput import RunFacts, measures
 from treespan.jobs.train.step_record import StepRecord, StepTiming, Tally
 from treespan.model.config import ModelConfig
 from treespan.model.objectives import OBJECTIVES
+from treespan.platform.progress import Progress
+from treespan.platform.schemas import batches
+from treespan.platform.steps import Context, Output, Result, Step, execute
+from treespan.platform.store import Store
 
 MODEL = ModelConfig(
     vocab_size=64,
@@ -79,3 +90,36 @@ def timing(**changes: object) -> StepTiming:
 def validation(loss: float) -> dict[str, Tally]:
     """Held-out rows, with an objective that is a tenth harder than the mean."""
     return {"ntp": Tally(loss * 100, 100), "sfim": Tally(loss * 1.1 * 50, 50)}
+
+
+def training_output(store: Store) -> Output:
+    """The published step of a run of 100 steps: an update left out, a roll-back, two placements."""
+    history = [
+        record(
+            step,
+            skipped="norm" if step == 30 else "",
+            gradient_norm=25.0 if step == 30 else 1.0,
+            validation=validation(8 - step / 25) if step % 33 == 0 else {},
+        )
+        for step in range(100)
+    ]
+    times = [timing(checkpoint_seconds=0.1 * (step % 25 == 24)) for step in range(100)]
+    skips = [(40, 8)]
+    placements = [
+        {"from_step": 0, "workers": 2, "zero_stage": 2},
+        {"from_step": 40, "workers": 1, "zero_stage": 3, "offload": "cpu"},
+    ]
+
+    def run(context: Context) -> Result:
+        rows = loss_rows(history, skips)
+        losses = store.write_table(f"{context.folder}/losses.arrow", LOSSES, batches(LOSSES, rows))
+        timed = (timing_row(step, found) for step, found in enumerate(times))
+        timings = store.write_table(
+            f"{context.folder}/timings.arrow", TIMINGS, batches(TIMINGS, timed)
+        )
+        counts = {**loss_counts(history, skips, 64), "parameters": 1}
+        measured = {**measures(times, facts()), "placements": placements}
+        return Result([losses], counts, measured, varying_files=[timings])
+
+    step = Step(name="train", version=1, params={}, run=run, needs_ray=False)
+    return execute(step, store, {}, Progress(quiet=True))

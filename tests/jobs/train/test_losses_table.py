@@ -9,7 +9,6 @@ from tests.jobs.train.records import record, timing, validation
 
 from treespan.jobs.train.losses_table import (
     LOSSES,
-    MEAN_STEPS,
     TIMINGS,
     loss_counts,
     loss_row,
@@ -17,6 +16,7 @@ from treespan.jobs.train.losses_table import (
     timing_row,
 )
 from treespan.jobs.train.step_record import StepRecord, Tally
+from treespan.platform.losses import MEAN_STEPS
 from treespan.platform.schemas import batches
 from treespan.platform.store import Store
 

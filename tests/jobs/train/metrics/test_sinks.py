@@ -183,6 +183,11 @@ def test_what_is_missing_is_said_before_training(monkeypatch: pytest.MonkeyPatch
         assert fix in caught.value.fix
 
 
+def test_packages_within_packages_that_are_missing() -> None:
+    with pytest.raises(UserError, match="which is not installed"):
+        trackers._need("no_such_package.part", "a setting", "it")
+
+
 def test_no_key_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: name)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

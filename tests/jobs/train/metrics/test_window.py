@@ -1,6 +1,7 @@
 """Figures while training: means over a window, utilisation, what a line says, when it ends."""
 
 import math
+from pathlib import Path
 
 import pytest
 from tests.jobs.train.records import MODEL, facts, record, timing, validation
@@ -112,6 +113,14 @@ def test_every_figure_has_a_meaning_and_a_value() -> None:
     assert found[Figure("validation_loss_by_objective", "sfim")] == pytest.approx(5.5)
     made.add(record(31, gradient_norm=math.inf), timing())
     assert Figure("gradient_norm") not in figures_of(made)
+
+
+def test_the_page_on_training_lists_every_figure(root: Path) -> None:
+    page = (root / "docs" / "training.md").read_text()
+    for name, meaning in MEANINGS.items():
+        kind = "counter" if meaning.counts else "gauge"
+        label = f"`{meaning.label}`" if meaning.label else ""
+        assert f"| `{name}` | {kind} | {label} | {meaning.text} |" in page, name
 
 
 def test_names_of_languages_stay_apart_in_trackers() -> None:
