@@ -1,14 +1,15 @@
 """Training steps of ours beside those of Hugging Face's Llama and of litgpt, on the CPU.
 
     python -m benchmarks.train [--sizes 25m,135m] [--rows 2] [--seq-len 1024] [--documents 6]
-                               [--rounds 3] [--threads 1]
+                               [--rounds 3] [--threads 1] [--compile]
 
 All are in one process and step in turn, after one step that is not counted; the table has medians
 and, of the ratios to ours, taken round by round, the least and the most. The peak is a bfloat16
 product of two matrices of 1,024 x 1,024, the best of ten, again in each round. Operations are
 counted as ``ModelConfig.flops_per_token`` does, attention as if it were not causal. litgpt takes
 part where it is installed: ``pip install litgpt``, in an environment of its own if it disagrees
-with the pins of this one, on PYTHONPATH.
+with the pins of this one, on PYTHONPATH. ``--compile``, which wants a C++ compiler and some minutes,
+adds ours and litgpt's compiled by torch.
 """
 
 from __future__ import annotations
@@ -35,17 +36,21 @@ SIZES: Mapping[str, tuple[str, int]] = {
 """Preset and vocabulary by the name of a size."""
 
 
-def contestants(config: ModelConfig, rows: int, seq_len: int, documents: int) -> dict[str, Step]:
+def contestants(config: ModelConfig, asked: argparse.Namespace) -> dict[str, Step]:
     """All that can run here, by name."""
-    batch = random_rows(rows, seq_len, documents, config.vocab_size)
+    batch = random_rows(asked.rows, asked.seq_len, asked.documents, config.vocab_size)
     plain, packed = ours(config, batch)
     steps = {
         OURS: plain,
-        f"Treespan, {documents} documents a row": packed,
+        f"Treespan, {asked.documents} documents a row": packed,
         "transformers, DeepSpeed": hugging_face(config, batch),
     }
+    if asked.compile:
+        steps["Treespan, compiled blocks"], _ = ours(config, batch, compiled=True)
     try:
         steps["litgpt"] = litgpt(config, batch)
+        if asked.compile:
+            steps["litgpt, compiled"] = litgpt(config, batch, compiled=True)
     except ImportError as missing:
         print(f"litgpt is left out: {missing}")
     return steps
@@ -66,7 +71,7 @@ def matmul_peak() -> float:
 
 def compare(config: ModelConfig, name: str, asked: argparse.Namespace, console: Console) -> None:
     """The table of one size."""
-    steps = contestants(config, asked.rows, asked.seq_len, asked.documents)
+    steps = contestants(config, asked)
     for step in steps.values():
         step()
     seconds: dict[str, list[float]] = {contestant: [] for contestant in steps}
@@ -106,6 +111,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=6, help="in a packed row")
     parser.add_argument("--rounds", type=int, default=3, help="counted steps of each")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--compile", action="store_true", help="compiled contestants too")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     join_one_process_group()

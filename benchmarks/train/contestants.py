@@ -57,10 +57,13 @@ class _Losses(nn.Module):
         return token_losses(hidden, self.transformer.output_weight, targets).mean()
 
 
-def ours(config: ModelConfig, rows: Rows) -> tuple[Step, Step]:
-    """Steps without and with documents, of one model."""
+def ours(config: ModelConfig, rows: Rows, compiled: bool = False) -> tuple[Step, Step]:
+    """Steps without and with documents, of one model; ``compiled`` has torch compile its blocks."""
     model = _Losses(Transformer(config))
     init_weights(model.transformer, 0)
+    if compiled:
+        for layer in model.transformer.model.layers:
+            layer.compile()
     engine = deepspeed_engine(model, len(rows.tokens))
 
     def step(positions: Any = None, mask: Any = None) -> float:
@@ -108,8 +111,11 @@ def hugging_face(config: ModelConfig, rows: Rows) -> Step:
     return step
 
 
-def litgpt(config: ModelConfig, rows: Rows) -> Step:
-    """litgpt's ``GPT`` in its Llama variant. Raises ``ImportError`` where it is not installed."""
+def litgpt(config: ModelConfig, rows: Rows, compiled: bool = False) -> Step:
+    """litgpt's ``GPT`` in its Llama variant, ``compiled`` as by its ``pretrain.py``, or eager.
+
+    Raises ``ImportError`` where it is not installed.
+    """
     from litgpt.model import GPT, Config
     from litgpt.utils import chunked_cross_entropy
 
@@ -132,6 +138,8 @@ def litgpt(config: ModelConfig, rows: Rows) -> Step:
             rope_base=int(config.rope_theta),
         )
     ).to(torch.bfloat16)
+    if compiled:
+        model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1, betas=(0.9, 0.95))
 
     def step() -> float:
