@@ -19,6 +19,8 @@ FACTORS = "rope_freqs.weight"
 """The tensor of what each pair's frequency is divided by: float32 ``[head_dim / 2]``."""
 
 _KEYS = Keys.Rope
+_YARN_RAMP = (32.0, 1.0, True)
+"""The paper's, which is what llama.cpp takes for a Llama whatever the file says."""
 _CLOSE = 1e-4
 """Greatest relative difference of factors that count as the same (ours): they are float32."""
 
@@ -26,7 +28,8 @@ _CLOSE = 1e-4
 def scaling_fields(config: ModelConfig) -> dict[str, Any]:
     """Keys, with ``{arch}`` in them, for ``config.rope_scaling``.
 
-    Raises ``UserError`` for YaRN without truncation, which llama.cpp does not have.
+    Raises ``UserError`` for YaRN with other ends of its ramp: llama.cpp reads those of some
+    architectures only, and always truncates.
     """
     scaling = config.rope_scaling
     if scaling is None or isinstance(scaling, Llama3Scaling):
@@ -36,17 +39,18 @@ def scaling_fields(config: ModelConfig) -> dict[str, Any]:
         _KEYS.SCALING_FACTOR: scaling.factor,
     }
     if isinstance(scaling, YarnScaling):
-        if not scaling.truncate:
+        ramp = (scaling.beta_fast, scaling.beta_slow, scaling.truncate)
+        if ramp != _YARN_RAMP:
             raise UserError(
-                "YaRN without truncation cannot be said in a GGUF.", "Export with --format hf."
+                f"YaRN with the ramp {ramp} (beta_fast, beta_slow, truncate) cannot be said in a "
+                f"GGUF, only {_YARN_RAMP}.",
+                "Export with --format hf.",
             )
         fields[_KEYS.SCALING_ORIG_CTX_LEN] = scaling.original_positions
-        fields[_KEYS.SCALING_YARN_BETA_FAST] = scaling.beta_fast
-        fields[_KEYS.SCALING_YARN_BETA_SLOW] = scaling.beta_slow
         if scaling.attention_factor is not None:
             # llama.cpp multiplies what it finds here by the factor that is the default.
             usual = 1 + 0.1 * math.log(scaling.factor)
-            fields[_KEYS.SCALING_YARN_ATTN_FACTOR] = scaling.attention_factor / usual
+            fields[_KEYS.SCALING_ATTN_FACTOR] = scaling.attention_factor / usual
     return fields
 
 
@@ -77,7 +81,7 @@ def scaling_values(
         found["original_positions"] = value(_KEYS.SCALING_ORIG_CTX_LEN)
         found["beta_fast"] = value(_KEYS.SCALING_YARN_BETA_FAST)
         found["beta_slow"] = value(_KEYS.SCALING_YARN_BETA_SLOW)
-        if (attention := value(_KEYS.SCALING_YARN_ATTN_FACTOR)) is not None:
+        if (attention := value(_KEYS.SCALING_ATTN_FACTOR)) is not None:
             usual = 1 + 0.1 * math.log(found["factor"])
             found["attention_factor"] = round(attention * usual, 6)
     return {key: number for key, number in found.items() if number is not None}

@@ -22,9 +22,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "linear": {"rope_scaling": LinearScaling(factor=4.0)},
     "yarn": {"rope_scaling": YarnScaling(factor=4.0, original_positions=64)},
     "yarn, other attention": {
-        "rope_scaling": YarnScaling(
-            factor=4.0, original_positions=64, attention_factor=1.5, beta_fast=16.0
-        )
+        "rope_scaling": YarnScaling(factor=4.0, original_positions=64, attention_factor=1.5)
     },
     "llama3": {
         "rope_scaling": Llama3Scaling(factor=8.0, original_positions=64),

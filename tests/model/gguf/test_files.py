@@ -230,9 +230,10 @@ def test_a_quantisation_that_cannot_be_undone(
 
 
 def test_what_a_gguf_cannot_say_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    scaling = YarnScaling(factor=2.0, original_positions=64, truncate=False)
-    with pytest.raises(UserError, match="truncation"):
-        write_gguf(fresh(tokenizer, rope_scaling=scaling), tmp_path / "model.gguf", "f32")
+    for ramp in ({"truncate": False}, {"beta_fast": 16.0}, {"beta_slow": 2.0}):
+        scaling = YarnScaling(factor=2.0, original_positions=64, **ramp)
+        with pytest.raises(UserError, match="ramp"):
+            write_gguf(fresh(tokenizer, rope_scaling=scaling), tmp_path / "model.gguf", "f32")
     values = json.loads(tokenizer.serialized)
     other = Tokenizer(json.dumps({**values, "decoder": {"type": "Fuse"}}))
     with pytest.raises(UserError, match="no byte-level BPE"):
