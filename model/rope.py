@@ -89,11 +89,3 @@ def _llama3(plain: Tensor, scaling: Llama3Scaling) -> Tensor:
         wavelengths > scaling.original_positions / low, plain / scaling.factor, ramp
     )
     return torch.where(wavelengths < scaling.original_positions / high, plain, slowed)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """``x`` ``[B, H, T, head_dim]`` turned by the tables; computed in float32, returned in x's."""
-    wide = x.float()
-    first, second = wide.chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return (wide * cos + turned * sin).to(x.dtype)

@@ -27,7 +27,7 @@ from treespan.model.checkpoint import (
     read_json,
 )
 from treespan.model.config import ModelConfig
-from treespan.model.fim_format import FimFormat, shipped_formats
+from treespan.model.fim_format import FimFormat, format_of_tokens
 from treespan.model.hugging_face.config_json import from_json
 from treespan.model.hugging_face.weight_files import WeightFiles
 from treespan.model.tokenizer import Tokenizer
@@ -149,7 +149,8 @@ def _local(path: str, files_of: Callable[[list[str]], set[str]]) -> Iterator[Pat
         wanted = {name}
     else:
         store, name = Store(path), ""
-        wanted = set() if store.is_local else files_of(store.list_files(""))
+        names = [] if store.is_local else store.list_files("")
+        wanted = files_of([inside for inside in names if "/" not in inside])
     with store.local_folder("", wanted.__contains__) as local:
         yield local / name
 
@@ -207,15 +208,10 @@ def _floats(files: WeightFiles, config: ModelConfig) -> Iterator[tuple[str, Tens
 
 
 def _fim_format(folder: Path, tokenizer: Tokenizer) -> FimFormat | None:
-    """That of ``folder``, or the one that ships with Treespan and whose tokens are all there."""
     path = folder / FIM_FORMAT
     if path.is_file():
         return build(FimFormat, read_json(path), where=str(path))
-    known = [FimFormat.model_validate(name) for name in shipped_formats()]
-    found = [
-        fim_format for fim_format in known if all(map(tokenizer.has, fim_format.special_tokens()))
-    ]
-    return found[0] if len(found) == 1 else None
+    return format_of_tokens(tokenizer.has)
 
 
 def _only_gguf(folder: Path) -> Path:

@@ -16,13 +16,13 @@ What to know before reading:
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from treespan.model.attention import KvCache, PackedRows, attend
 from treespan.model.config import ModelConfig
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.fused import rms_norm, rotate, swiglu
+from treespan.model.rope import rope_tables
 from treespan.model.sequence_parallel import SequenceGroup, SharedRows
 
 
@@ -36,7 +36,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., D]`` to the same shape and dtype."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class SelfAttention(nn.Module):
@@ -86,7 +86,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, T, D]`` to ``[B, T, D]``."""
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
         return out
 
 

@@ -78,11 +78,12 @@ def publish(
     files.append(store.write_table(f"{folder}/losses.arrow", LOSSES, batches(LOSSES, rows)))
     timings = list(_timings(context))
     entry = store.write_table(f"{folder}/timings.arrow", TIMINGS, batches(TIMINGS, timings))
-    measured = {**_measures(context, timings, start, config), "placements": run.placements}
-    # Times are not part of what was learnt: the table is published, but not in the digest.
-    return Result(
-        files, counts, {**measured, "finished_at": int(time.time()), "timings": entry.rows}
-    )
+    measured = {
+        **_measures(context, timings, start, config, run),
+        "placements": run.placements,
+        "finished_at": int(time.time()),
+    }
+    return Result(files, counts, measured, varying_files=[entry])
 
 
 def _trained(
@@ -147,22 +148,32 @@ def _timings(context: Context) -> Iterator[dict[str, Any]]:
 
 
 def _measures(
-    context: Context, rows: list[dict[str, Any]], start: StartingPoint, config: TrainConfig
+    context: Context,
+    rows: list[dict[str, Any]],
+    start: StartingPoint,
+    config: TrainConfig,
+    run: RunState,
 ) -> dict[str, Any]:
+    """Of the steps since workers were last placed in another way."""
     path = f"{context.work}/{FACTS}"
     facts = context.store.read_json(path) if context.store.exists(path) else {}
-    timings = [StepTiming(**{k: v for k, v in row.items() if k != "step"}) for row in rows]
-    return measures(
+    placement = run.placements[-1]
+    timings = [
+        StepTiming(**{name: value for name, value in row.items() if name != "step"})
+        for row in rows
         # The first step of a process loads libraries and allocates.
-        timings[1:] or timings,
+        if row["step"] > placement["from_step"]
+    ]
+    return measures(
+        timings,
         RunFacts(
             model_config=start.model_config,
             seq_len=int(context.inputs["pack"].counts["seq_len"]),
             global_batch=config.global_batch,
-            total_steps=len(rows),
-            world=facts.get("world", config.execution.max_workers),
-            device=facts.get("device", "cpu"),
+            total_steps=len(run.history),
+            world=placement["workers"],
+            device=facts.get("device", ""),
             peak_flops=facts.get("peak_flops"),
-            run_name="",
+            run_name=context.folder,
         ),
     )

@@ -101,21 +101,20 @@ class ShardCache:
             try:
                 with partial.open("r+b") as target:
                     self._store.copy_out(path, target)
+                if partial.stat().st_size != entry.bytes or _sha256(partial) != entry.sha256:
+                    raise UserError(
+                        f"{self._store.child(path)} is damaged: its hash is not its manifest's.",
+                        "Delete the folder of its step and run again.",
+                    )
+                partial.replace(copy)
+                return True
             except OSError as error:
-                partial.unlink(missing_ok=True)
                 if error.errno not in _FULL:
                     raise
-                # What fits is what is there now; less of it may leave room.
-                self._max_bytes = sum(size for _, size, _ in self._files())
-                continue
-            if partial.stat().st_size != entry.bytes or _sha256(partial) != entry.sha256:
-                partial.unlink()
-                raise UserError(
-                    f"{self._store.child(path)} is damaged: its hash is not that of its manifest.",
-                    "Delete the folder of its step and run again.",
-                )
-            partial.replace(copy)
-            return True
+            finally:
+                partial.unlink(missing_ok=True)
+            # What fits is what is there now; less of it may leave room.
+            self._max_bytes = sum(size for _, size, _ in self._files())
         self._warn(entry.bytes)
         return False
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from treespan.model.config import ModelConfig
 from treespan.model.fim_format import FimFormat
 from treespan.model.gguf.names import from_gguf, rotary_heads, to_halves
+from treespan.model.gguf.rotary import FACTORS, with_factors
 from treespan.model.gguf.shape import config_of
 from treespan.model.gguf.vocabulary import fim_format_of, tokenizer_json
 from treespan.platform.errors import UserError
@@ -48,33 +49,19 @@ class GgufModel:
         tensor that a Llama does not have.
         """
         for stored in self._reader.tensors:
+            if stored.name == FACTORS:
+                continue
             name = from_gguf(stored.name)
             if name is None:
                 raise UserError(
                     f"{self.path} has a tensor {stored.name}, which a Llama does not have.",
                     "Give another model.",
                 )
-            tensor = self._read(stored)
+            tensor = _read(stored, self.path)
             heads = rotary_heads(name, self.config.num_heads, self.config.num_kv_heads)
             if self._pairs_rows and heads is not None:
                 tensor = to_halves(tensor, heads)
             yield name, tensor
-
-    def _read(self, stored: ReaderTensor) -> Tensor:
-        shape = tuple(int(size) for size in reversed(stored.shape))
-        view = _VIEWS.get(stored.tensor_type)
-        if view is not None:
-            values = np.array(stored.data).view(view[0])
-            return torch.from_numpy(values).view(view[1]).reshape(shape)
-        try:
-            values = dequantize(stored.data, stored.tensor_type)
-        except NotImplementedError:
-            raise UserError(
-                f"{self.path}: {stored.name} is quantised as {stored.tensor_type.name}, which "
-                f"cannot be undone here.",
-                "Give the model in another quantisation: Q8_0, Q4_K, Q6_K, F16, BF16.",
-            ) from None
-        return torch.from_numpy(values).reshape(shape)
 
 
 def read_gguf(path: str | Path) -> GgufModel:
@@ -101,6 +88,9 @@ def read_gguf(path: str | Path) -> GgufModel:
         for tensor in reader.tensors
     }
     config = config_of(fields, shapes, str(path))
+    for stored in reader.tensors:
+        if stored.name == FACTORS:
+            config = with_factors(config, _read(stored, path), str(path))
     return GgufModel(
         config,
         tokenizer_json(fields, str(path)),
@@ -109,3 +99,20 @@ def read_gguf(path: str | Path) -> GgufModel:
         reader,
         _pairs_rows=fields["general.architecture"] == "llama",
     )
+
+
+def _read(stored: ReaderTensor, path: Path) -> Tensor:
+    shape = tuple(int(size) for size in reversed(stored.shape))
+    view = _VIEWS.get(stored.tensor_type)
+    if view is not None:
+        values = np.array(stored.data).view(view[0])
+        return torch.from_numpy(values).view(view[1]).reshape(shape)
+    try:
+        values = dequantize(stored.data, stored.tensor_type)
+    except NotImplementedError:
+        raise UserError(
+            f"{path}: {stored.name} is quantised as {stored.tensor_type.name}, which "
+            f"cannot be undone here.",
+            "Give the model in another quantisation: Q8_0, Q4_K, Q6_K, F16, BF16.",
+        ) from None
+    return torch.from_numpy(values).reshape(shape)

@@ -9,6 +9,7 @@ import numpy as np
 from gguf import Keys
 
 from treespan.model.config import ModelConfig
+from treespan.model.gguf.rotary import scaling_fields, scaling_values
 from treespan.platform.config import build
 from treespan.platform.errors import UserError
 
@@ -32,13 +33,15 @@ _DEFAULTS = {Keys.Rope.FREQ_BASE: 10_000.0}
 def shape_fields(config: ModelConfig) -> dict[str, Any]:
     """Keys and values of ``config``, architecture included."""
     ours = config.to_dict()
-    architecture = "llama"
+    # Either computes the same; readers of Llama know no biases, and those of Qwen2 just these.
+    architecture = "qwen2" if config.attention_bias == "qkv" else "llama"
     values = {
         **{key: ours[name] for key, name in _FIELDS.items()},
         Keys.LLM.VOCAB_SIZE: config.vocab_size,
         Keys.Rope.DIMENSION_COUNT: config.head_dim,
         Keys.Attention.KEY_LENGTH: config.head_dim,
         Keys.Attention.VALUE_LENGTH: config.head_dim,
+        **scaling_fields(config),
     }
     return {key.format(arch=architecture): value for key, value in values.items()} | {
         _ARCHITECTURE: architecture
@@ -67,6 +70,12 @@ def config_of(
 
     found = {name: _shortest(value(key)) for key, name in _FIELDS.items()}
     found["num_kv_heads"] = found["num_kv_heads"] or found["num_heads"]
+    width = value(Keys.Attention.KEY_LENGTH)
+    if width and found["num_heads"] and width * found["num_heads"] != found["hidden_size"]:
+        found["head_width"] = width
+    if "blk.0.attn_q.bias" in shapes:
+        found["attention_bias"] = "all" if "blk.0.attn_output.bias" in shapes else "qkv"
+    found["rope_scaling"] = scaling_values(fields, architecture, where)
     config = build(
         ModelConfig,
         {
@@ -76,20 +85,13 @@ def config_of(
         },
         where=where,
     )
-    widths = {
-        key.format(arch=architecture): value(key)
-        for key in (Keys.Rope.DIMENSION_COUNT, Keys.Attention.KEY_LENGTH)
-    }
-    _refuse(where, {key: width for key, width in widths.items() if width != config.head_dim})
-    scaling = value(Keys.Rope.SCALING_TYPE)
+    turned = value(Keys.Rope.DIMENSION_COUNT)
     _refuse(
         where,
         {
-            "rope scaling": None if scaling == "none" else scaling,
-            "rope_freqs.weight": shapes.get("rope_freqs.weight"),
-            "bias of attention": shapes.get("blk.0.attn_q.bias"),
-            "experts": value(Keys.LLM.EXPERT_COUNT),
-            "more files": fields.get(Keys.Split.LLM_KV_SPLIT_COUNT),
+            "rope.dimension_count": None if turned == config.head_dim else turned,
+            "expert_count": value(Keys.LLM.EXPERT_COUNT),
+            "split.count": max(0, fields.get(Keys.Split.LLM_KV_SPLIT_COUNT, 0) - 1),
         },
     )
     return config

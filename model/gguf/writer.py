@@ -25,6 +25,7 @@ from torch import Tensor
 
 from treespan.model.checkpoint import Checkpoint
 from treespan.model.gguf.names import rotary_heads, to_gguf, to_neighbours
+from treespan.model.gguf.rotary import FACTORS, scaling_factors
 from treespan.model.gguf.shape import shape_fields
 from treespan.model.gguf.vocabulary import vocabulary_fields
 
@@ -67,18 +68,28 @@ def write_gguf(checkpoint: Checkpoint, path: Path, dtype: Dtype, *, name: str = 
         **shape,
         **vocabulary,
     }
-    state = {
-        key: tensor
-        for key, tensor in checkpoint.model.state_dict().items()
-        if key != "lm_head.weight" or not config.tie_embeddings
-    }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        _write(partial, fields, state, matrix_type, config.num_heads, config.num_kv_heads)
+        _write(partial, fields, _state(checkpoint), matrix_type)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return differing
+
+
+def _state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Tensors by llama.cpp's names and in its layout; only queries' and keys' are copies."""
+    config = checkpoint.config
+    factors = scaling_factors(config)
+    state = {} if factors is None else {FACTORS: factors}
+    for name, tensor in checkpoint.model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_embeddings:
+            continue
+        heads = rotary_heads(name, config.num_heads, config.num_kv_heads)
+        if heads is not None and config.attention_bias != "qkv":
+            tensor = to_neighbours(tensor, heads)
+        state[to_gguf(name)] = tensor
+    return state
 
 
 def _write(
@@ -86,33 +97,22 @@ def _write(
     fields: Mapping[str, Any],
     state: Mapping[str, Tensor],
     matrix_type: GGMLQuantizationType,
-    num_heads: int,
-    num_kv_heads: int,
 ) -> None:
-    architecture = str(fields[Keys.General.ARCHITECTURE])
-    writer = GGUFWriter(path, architecture)
+    writer = GGUFWriter(path, str(fields[Keys.General.ARCHITECTURE]))
     for key, value in fields.items():
+        # The writer adds the architecture itself, and a list must not be empty.
         if key != Keys.General.ARCHITECTURE and value != []:
             writer.add_key_value(key, value, _VALUE_TYPES[type(value)])
     stored = {name: _stored_type(tensor, matrix_type) for name, tensor in state.items()}
     for name, tensor in state.items():
-        kind = stored[name]
-        byte_shape = quant_shape_to_byte_shape(tuple(tensor.shape), kind)
-        writer.add_tensor_info(
-            to_gguf(name),
-            byte_shape,
-            np.dtype(np.uint8),
-            int(np.prod(byte_shape)),
-            raw_dtype=kind,
-        )
+        byte_shape = quant_shape_to_byte_shape(tuple(tensor.shape), stored[name])
+        size = int(np.prod(byte_shape))
+        writer.add_tensor_info(name, byte_shape, np.dtype(np.uint8), size, raw_dtype=stored[name])
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for name, tensor in state.items():
-            heads = rotary_heads(name, num_heads, num_kv_heads)
-            if architecture == "llama" and heads is not None:
-                tensor = to_neighbours(tensor, heads)
             writer.write_tensor_data(_bytes(tensor, stored[name]))
     finally:
         writer.close()

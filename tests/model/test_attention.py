@@ -16,7 +16,8 @@ from treespan.model.attention import (
     document_positions,
 )
 from treespan.model.config import preset
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.fused import rotate
+from treespan.model.rope import rope_tables
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoConfig, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from treespan.model.config import ModelConfig
 from treespan.model.hugging_face.config_json import from_json, to_json
 from treespan.model.rope import angular_frequencies, attention_factor
+from treespan.model.rope_scaling import LinearScaling, Llama3Scaling, YarnScaling
 from treespan.platform.errors import UserError
 
 LLAMA = {
@@ -135,6 +138,57 @@ def test_what_is_missing_is_transformers_default(tmp_path: Path, family: str) ->
     assert ours.norm_eps == peer.rms_norm_eps
     assert ours.init_std == peer.initializer_range
     assert ours.rope_theta == peer.rope_parameters["rope_theta"]
+
+
+FACTORS = st.floats(1, 64)
+LENGTHS = st.integers(1, 1 << 20)
+SCALINGS = st.one_of(
+    st.none(),
+    st.builds(LinearScaling, factor=FACTORS),
+    st.builds(
+        YarnScaling,
+        factor=FACTORS,
+        original_positions=LENGTHS,
+        attention_factor=st.none() | st.floats(0.1, 4),
+        beta_fast=st.floats(8, 64),
+        beta_slow=st.floats(0.1, 4),
+        truncate=st.booleans(),
+    ),
+    st.builds(
+        Llama3Scaling,
+        factor=FACTORS,
+        original_positions=LENGTHS,
+        low_frequency_factor=st.floats(0.5, 2),
+        high_frequency_factor=st.floats(3, 8),
+    ),
+)
+CONFIGS = st.builds(
+    ModelConfig,
+    vocab_size=LENGTHS,
+    hidden_size=st.sampled_from([64, 96, 128]),
+    intermediate_size=LENGTHS,
+    num_layers=st.integers(1, 4),
+    num_heads=st.just(4),
+    num_kv_heads=st.sampled_from([1, 2, 4]),
+    max_positions=LENGTHS,
+    rope_theta=st.floats(2, 1e7),
+    rope_scaling=SCALINGS,
+    # That which hidden_size / num_heads implies reads back as such.
+    head_width=st.sampled_from([None, 10, 20]),
+    attention_bias=st.sampled_from(["none", "qkv", "all"]),
+    norm_eps=st.floats(1e-8, 1e-2),
+    tie_embeddings=st.booleans(),
+    init_std=st.floats(1e-4, 1),
+)
+
+
+@given(CONFIGS)
+def test_every_shape_comes_back_and_turns_as_transformers(config: ModelConfig) -> None:
+    written = json.loads(json.dumps(to_json(config, "float32")))
+    assert from_json(written, "config.json") == config
+    rotary = LlamaRotaryEmbedding(LlamaConfig.from_dict(written))
+    torch.testing.assert_close(angular_frequencies(config), rotary.inv_freq, atol=0, rtol=0)
+    assert attention_factor(config) == pytest.approx(rotary.attention_scaling, rel=1e-12)
 
 
 def test_biases_choose_the_family() -> None:

@@ -24,6 +24,7 @@ from treespan.model.added_rows import with_added_rows
 from treespan.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from treespan.model.fim_format import FimFormat
 from treespan.model.foreign_tokenizer import adopt
+from treespan.model.gguf.writer import write_gguf
 from treespan.model.starting_weights import (
     StartingWeights,
     fit_vocabulary,
@@ -153,6 +154,22 @@ def test_our_own_checkpoint(checkpoint_folder: Path, checkpoint: Checkpoint) -> 
     assert read_tokenizer_json(str(checkpoint_folder)) == checkpoint.tokenizer.serialized
 
 
+def test_a_gguf(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    write_gguf(checkpoint, file, "f32")
+    for place in (file, tmp_path):
+        weights = read_starting_weights(str(place))
+        assert weights.fim_format == checkpoint.fim_format
+        assert weights.tokenizer_json == read_tokenizer_json(str(place))
+        tensors = fit_vocabulary(weights, checkpoint.tokenizer)
+        tokens = torch.tensor([checkpoint.tokenizer.encode(CODE)])
+        expected = logits(checkpoint.model, tokens)
+        assert torch.equal(logits(model_of(weights, tensors), tokens), expected)
+    (tmp_path / "other.gguf").write_bytes(b"")
+    with pytest.raises(UserError, match=r"2 GGUF files: model\.gguf, other\.gguf"):
+        read_starting_weights(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("family", "rows", "tied", "fitted"),
     [("llama", 290, False, 320), ("llama", 290, True, 320), ("qwen2", 292, True, 320)],
@@ -273,7 +290,7 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     folder = save(tmp_path / "open", own, peer, max_shard_size=30_000)
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "original").mkdir()
-    (folder / "original" / "consolidated.00.pth").write_bytes(b"x")
+    (folder / "original" / "model.safetensors").write_bytes(b"x")
     copies: list[Path] = []
     copy_out = Store.copy_out
 
@@ -291,6 +308,7 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     name, _ = next(tensors)
     assert all(path.exists() for path in copies)
     assert {path.suffix for path in copies} == {".json", ".safetensors"}
+    assert "original" not in {path.parent.name for path in copies}
     assert {name, *(name for name, _ in tensors)} == peer.state_dict().keys()
     del tensors
     gc.collect()
@@ -299,6 +317,25 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     with pytest.raises(UserError, match="holds no config") as caught:
         read_starting_weights(str(folder))
     assert str(folder) in caught.value.problem
+
+
+def test_an_object_store(tmp_path: Path, own: Tokenizer, s3: Callable[[str], str]) -> None:
+    peer = make_peer("qwen2", 290)
+    uri = s3("bucket/models/open")
+    for path in save(tmp_path, own, peer, max_shard_size=30_000).iterdir():
+        Store(uri).copy_in(path.name, path)
+    weights = read_starting_weights(uri)
+    tokens = torch.tensor([own.encode(CODE)])
+    with torch.no_grad():
+        expected = peer(tokens).logits
+    model = model_of(weights, fit_vocabulary(weights, own))
+    torch.testing.assert_close(logits(model, tokens), expected, atol=1e-5, rtol=1e-5)
+    for place in (uri, s3("bucket/models/open/tokenizer.json")):
+        assert read_tokenizer_json(place) == own.serialized
+    with pytest.raises(UserError, match=r"no tokenizer\.json in s3://bucket/models[?]"):
+        read_tokenizer_json(s3("bucket/models"))
+    with pytest.raises(UserError, match=r"s3://bucket/nothing[?].* holds no config\.json"):
+        read_starting_weights(s3("bucket/nothing"))
 
 
 def rename(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:

@@ -1,6 +1,7 @@
 """The store: files appear whole or not at all, hashes are right, tables come back equal."""
 
 import hashlib
+import io
 import pickle
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def test_bytes_and_json(store: Store) -> None:
     assert store.read_bytes("a/b.bin") == b"abc"
     store.write_json("a/c.json", {"é": [1, None]})
     assert store.read_json("a/c.json") == {"é": [1, None]}
+    copy = io.BytesIO()
+    store.copy_out("a/b.bin", copy)
+    assert copy.getvalue() == b"abc"
     assert store.list_files("a") == ["a/b.bin", "a/c.json"]
     assert pickle.loads(pickle.dumps(store)).uri == store.uri
 

@@ -20,7 +20,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
 
 from treespan.jobs.train.hardware import peak_flops
 from treespan.jobs.train.plan.communication import Links
@@ -28,9 +27,10 @@ from treespan.jobs.train.plan.gloo_rate import measure_gloo
 from treespan.jobs.train.plan.operations import Product
 from treespan.jobs.train.plan.setting import Job, Setting
 from treespan.model.attention import attend, document_ids
+from treespan.model.fused import rotate, swiglu
 from treespan.model.loss import token_losses
 from treespan.model.packed_attention import packed_rows
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.rope import rope_tables
 from treespan.model.transformer import RmsNorm
 
 _ROWS = 2048
@@ -189,7 +189,7 @@ class MeasuredCpu:
                 heads = heads.detach().requires_grad_()
                 yield 1, partial(rotate, heads, *rope), [heads]
             inner = [_draw((1, tokens, model.intermediate_size), dtype) for _ in range(2)]
-            yield 1, lambda: silu(inner[0]) * inner[1], inner
+            yield 1, lambda: swiglu(*inner), inner
 
         def measure(*, backward: bool) -> float:
             seconds = 0.0
