@@ -121,7 +121,7 @@ def _notes(asked: Asked, train: TrainConfig) -> list[str]:
     if asked.gpu is not None:
         notes.append(
             "GPU figures rest on data sheets and assumed shares of their peaks, see docs/planning.md; "
-            "published runs were up to a quarter slower"
+            "published runs reach 0.8 to 0.9 of them"
         )
         if asked.price is None:
             notes.append("Prices are assumptions; give your own with --price")

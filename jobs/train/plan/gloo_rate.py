@@ -21,8 +21,8 @@ _TIMES = 5
 def measure_gloo(elements: int) -> float:
     """Bytes per second through each process of a ring, for an all-reduce of float32 ``elements``.
 
-    A ring moves 2 (p - 1) / p of the array through each of p processes; of the rate, the inverse
-    for one element is the time of a message.
+    A ring moves 2 (p - 1) / p of the array through each of p processes, so with two of them the
+    size by the seconds is the rate.
     """
     with tempfile.TemporaryDirectory(prefix="treespan-gloo-") as folder:
         command = [sys.executable, "-m", __name__, f"{folder}/meet", str(elements)]

@@ -20,7 +20,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
 
 from treespan.jobs.train.hardware import peak_flops
 from treespan.jobs.train.plan.communication import Links
@@ -28,7 +27,7 @@ from treespan.jobs.train.plan.gloo_rate import measure_gloo
 from treespan.jobs.train.plan.operations import Product
 from treespan.jobs.train.plan.setting import Job, Setting
 from treespan.model.attention import attend, document_ids
-from treespan.model.fused import rotate
+from treespan.model.fused import rotate, swiglu
 from treespan.model.loss import token_losses
 from treespan.model.packed_attention import packed_rows
 from treespan.model.rope import rope_tables
@@ -57,7 +56,7 @@ class MeasuredCpu:
 
     threads: int
     workers: int
-    _seconds: dict[object, float] = field(default_factory=dict)
+    _found: dict[object, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -94,11 +93,11 @@ class MeasuredCpu:
     @property
     def links(self) -> Links:
         """gloo between processes of this machine."""
-        rate, latency = (0.0, 0.0)
+        rate, latency = 0.0, 0.0
         if self.workers > 1:
             rate = self._once("gloo", lambda: measure_gloo(_LARGE // 4))
-            latency = self._once("gloo latency", lambda: measure_gloo(1))
-            latency = 8 / latency
+            # An all-reduce of one element (4 bytes) is two messages and nothing else.
+            latency = 2 / self._once("gloo message", lambda: measure_gloo(1))
         return Links(
             workers_per_node=max(1, self.workers),
             intra_node=rate,
@@ -108,15 +107,15 @@ class MeasuredCpu:
         )
 
     def product_s(self, product: Product, job: Job) -> float:
-        """At the shape, up to ``_ROWS`` in what grows with the tokens."""
-        tokens = max(product.rows, product.inner)
-        scale = 1.0
+        """At the shape, the larger side up to ``_ROWS``."""
         rows, inner = product.rows, product.inner
         # Tokens are the rows forward and for gradients of inputs, the inner side for weights'.
-        if rows > _ROWS and rows == tokens:
-            rows, scale = _ROWS, rows / _ROWS
-        elif inner > _ROWS and inner == tokens:
-            inner, scale = _ROWS, inner / _ROWS
+        if rows >= inner:
+            rows = min(rows, _ROWS)
+            scale = product.rows / rows
+        else:
+            inner = min(inner, _ROWS)
+            scale = product.inner / inner
         dtype = torch.bfloat16 if job.bf16 else torch.float32
         key = ("product", rows, inner, product.columns, dtype)
 
@@ -190,7 +189,7 @@ class MeasuredCpu:
                 heads = heads.detach().requires_grad_()
                 yield 1, partial(rotate, heads, *rope), [heads]
             inner = [_draw((1, tokens, model.intermediate_size), dtype) for _ in range(2)]
-            yield 1, lambda: silu(inner[0]) * inner[1], inner
+            yield 1, lambda: swiglu(*inner), inner
 
         def measure(*, backward: bool) -> float:
             seconds = 0.0
@@ -231,14 +230,14 @@ class MeasuredCpu:
 
     def _once(self, key: object, measure: Callable[[], float]) -> float:
         """``measure()`` with the worker's threads, the first time that it is asked."""
-        if key not in self._seconds:
+        if key not in self._found:
             before = torch.get_num_threads()
             torch.set_num_threads(self.threads)
             try:
-                self._seconds[key] = measure()
+                self._found[key] = measure()
             finally:
                 torch.set_num_threads(before)
-        return self._seconds[key]
+        return self._found[key]
 
 
 def _draw(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

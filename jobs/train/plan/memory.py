@@ -100,7 +100,8 @@ def memory_of(job: Job, setting: Setting, *, on_gpu: bool) -> Memory:
             host += held
         else:
             disk = held
-    activations, logits = activation_bytes(job, setting), logit_bytes(job, setting)
+    activations = activation_bytes(job, setting, fused=setting.compiled or not on_gpu)
+    logits = logit_bytes(job, setting, on_gpu=on_gpu)
     buffers = buffer_bytes(job, setting)
     margin = _FRAGMENTATION * max(activations + logits + buffers, workspace)
     return Memory(
@@ -118,21 +119,25 @@ def memory_of(job: Job, setting: Setting, *, on_gpu: bool) -> Memory:
     )
 
 
-def layer_activation_bytes(job: Job, tokens: int) -> float:
-    """What autograd keeps of one block for ``tokens`` tokens."""
+def layer_activation_bytes(job: Job, tokens: int, *, fused: bool) -> float:
+    """What autograd keeps of one block for ``tokens`` tokens.
+
+    A ``fused`` gate (``model.fused`` on a CPU, a compiler on a GPU) keeps no SiLU of its own.
+    """
     model = job.model
+    inner = (3 if fused else 4) * model.intermediate_size
     keys = model.num_kv_heads * model.head_dim
     mixed = model.num_heads * model.head_dim
-    widths = 4 * model.hidden_size + 2 * mixed + 2 * keys + 4 * model.intermediate_size
+    widths = 4 * model.hidden_size + 2 * mixed + 2 * keys + inner
     statistics = 4 * (model.num_heads + 2)  # log-sum-exp of attention, and the norms' scales
     return float(tokens * (job.value_bytes * widths + statistics))
 
 
-def activation_bytes(job: Job, setting: Setting) -> float:
+def activation_bytes(job: Job, setting: Setting, *, fused: bool) -> float:
     """What is kept between forward and backward, and the gradient on its way through a block."""
     model, tokens = job.model, setting.tokens(job.seq_len)
     stream = float(job.value_bytes * tokens * model.hidden_size)
-    layer = layer_activation_bytes(job, tokens)
+    layer = layer_activation_bytes(job, tokens, fused=fused)
     working = stream * 2 + job.value_bytes * tokens * 2.0 * model.intermediate_size
     tables = 8.0 * tokens * model.head_dim  # rotary cosines and sines, float32
     if setting.checkpoint_activations:
@@ -140,11 +145,15 @@ def activation_bytes(job: Job, setting: Setting) -> float:
     return model.num_layers * layer + 2 * stream + working + tables
 
 
-def logit_bytes(job: Job, setting: Setting) -> float:
-    """Of the loss: a chunk's logits as values, in float32 and as gradient, and the weight's sum."""
+def logit_bytes(job: Job, setting: Setting, *, on_gpu: bool) -> float:
+    """Of the loss: a chunk's logits as values, in float32 and as gradient, and the weight's sum.
+
+    The kernel of a CPU reads values and writes the gradient, without any in float32.
+    """
     tokens, vocabulary = setting.tokens(job.seq_len), job.model.vocab_size
     chunk = max(1, _CHUNK_LOGITS // vocabulary)
-    held = (2 * 4.0 + job.value_bytes) * min(tokens, chunk) * vocabulary
+    each = 2 * 4.0 + job.value_bytes if on_gpu or not job.bf16 else 2.0 * job.value_bytes
+    held = each * min(tokens, chunk) * vocabulary
     chunked = tokens > chunk
     return held + (4.0 * vocabulary * job.model.hidden_size if chunked else 0.0)
 

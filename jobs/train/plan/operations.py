@@ -80,7 +80,7 @@ def block_stream(job: Job, setting: Setting) -> Stream:
 
 BACKWARD_STREAM = 2.0
 """Backward moves twice what forward does: each kernel reads its inputs again beside the gradient
-(the same ratio as in Calculon, which counts both kernel by kernel)."""
+(ours; as products do, whose ratio is two exactly)."""
 
 
 def loss_products(job: Job, setting: Setting) -> tuple[tuple[Product, ...], tuple[Product, ...]]:

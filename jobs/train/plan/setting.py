@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from treespan.jobs.train.config import ExecutionConfig, TrainConfig
@@ -79,10 +79,6 @@ class Setting:
     def tokens(self, seq_len: int) -> int:
         """Tokens of one pass on one worker."""
         return self.micro_batch * seq_len // self.sequence_parallel
-
-    def on(self, workers: int) -> Setting:
-        """The same with another number of workers."""
-        return replace(self, workers=workers)
 
     def to_recipe(self, use_gpu: bool) -> dict[str, Any]:
         """What to write as ``train.execution`` in a recipe."""
