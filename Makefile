@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-sample bench-tokenizers clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-gpu bench-graph bench-pack bench-sample bench-tokenizers clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/graph benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers
+	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/gpu benchmarks/graph benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
@@ -50,6 +50,9 @@ bench-graph: setup ## Share of imports resolved, on a run of STORE; GRAPH="--gro
 
 bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="--check" checks every hole.
 	$(BIN)/python -m benchmarks.pack --store $(STORE) $(PACK)
+
+bench-gpu: setup ## Training on one GPU: right answers and speed; GPU=--toy runs it small on a CPU.
+	PYTHON=$(BIN)/python benchmarks/gpu/run.sh $(GPU)
 
 clean: ## Remove what setup, tests and quickstart made.
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
