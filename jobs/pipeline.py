@@ -119,7 +119,7 @@ def _check_cpus(step: Step, ray_is_ours: bool, progress: Progress) -> None:
     """A cluster may grow, and its user is told what is waited for; our own Ray cannot."""
     lacking = missing_cpus(step.name, step.cpus)
     if lacking and ray_is_ours:
-        fix = "Raise ray.num_cpus (it may exceed the real cores), or lower train.num_workers."
+        fix = "Raise ray.num_cpus (it may exceed the real cores), or lower train.execution.num_workers."
         raise UserError(lacking, fix)
     if lacking:
         progress.say(f"Waiting for the cluster to grow: {lacking}")

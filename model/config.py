@@ -7,10 +7,11 @@ that a plan for a cluster never needs to allocate a model.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from treespan.model.rope_scaling import RopeScaling
 from treespan.platform.config import Config, build
 from treespan.platform.errors import UserError
 
@@ -34,6 +35,13 @@ class ModelConfig(Config):
     """The longest sequence, in tokens."""
     rope_theta: float = Field(default=256_000.0, gt=1)
     """Base of the rotary wavelengths."""
+    rope_scaling: RopeScaling | None = None
+    """How the rotary angles of longer sequences than the first training's are slowed."""
+    head_width: int | None = Field(default=None, gt=0)
+    """Width of one head; by default hidden_size / num_heads."""
+    attention_bias: Literal["none", "qkv", "all"] = "none"
+    """Which projections of attention have a bias: those of queries, keys and values as in Qwen2, or
+    the output's too, as in Llama with ``attention_bias``."""
     norm_eps: float = Field(default=1e-6, gt=0)
     """Added to the mean square in a norm."""
     tie_embeddings: bool = False
@@ -43,10 +51,10 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.hidden_size % self.num_heads:
+        if self.head_width is None and self.hidden_size % self.num_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}; "
-                f"change one of them"
+                f"change one of them, or give head_width"
             )
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
@@ -56,22 +64,30 @@ class ModelConfig(Config):
         if self.head_dim % 2:
             raise ValueError(
                 f"the head width {self.head_dim} (hidden_size / num_heads) is odd, which rotary "
-                f"positions cannot use; choose another num_heads"
+                f"positions cannot use; choose another num_heads or head_width"
             )
         return self
 
     @property
     def head_dim(self) -> int:
         """Width of one head."""
-        return self.hidden_size // self.num_heads
+        return self.head_width or self.hidden_size // self.num_heads
+
+    @property
+    def layer_matrix_parameters(self) -> int:
+        """Parameters of one block that take part in a product of matrices."""
+        heads = 2 * self.num_heads + 2 * self.num_kv_heads  # of queries and output, keys and values
+        return self.hidden_size * (heads * self.head_dim + 3 * self.intermediate_size)
 
     @property
     def layer_parameters(self) -> int:
-        """Parameters of one block."""
-        kv_size = self.num_kv_heads * self.head_dim
-        attention = 2 * self.hidden_size * (self.hidden_size + kv_size)
-        norms = 2 * self.hidden_size
-        return attention + 3 * self.hidden_size * self.intermediate_size + norms
+        """Parameters of one block, with biases and norms."""
+        biases = 0
+        if self.attention_bias != "none":
+            biases += (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
+        if self.attention_bias == "all":
+            biases += self.hidden_size
+        return self.layer_matrix_parameters + biases + 2 * self.hidden_size
 
     @property
     def embedding_parameters(self) -> int:
@@ -89,14 +105,13 @@ class ModelConfig(Config):
         """Floating point operations of forward and backward for one token of a ``seq_len`` row.
 
         6 N + 12 L H Q T, as in PaLM (arXiv 2204.02311, appendix B): N counts the weights that take
-        part in a matrix product (the embedding look-up does not, the output projection does), and
-        attention is counted as if it were not causal, so that utilisation compares with published
-        numbers. Recomputed activations do not count.
+        part in a matrix product (the embedding look-up and biases do not, the output projection
+        does), H Q is the width of all heads, and attention is counted as if it were not causal, so
+        that utilisation compares with published numbers. Recomputed activations do not count.
         """
-        norms = 2 * self.hidden_size
-        weights = self.num_layers * (self.layer_parameters - norms)
+        weights = self.num_layers * self.layer_matrix_parameters
         weights += self.vocab_size * self.hidden_size
-        return 6 * weights + 12 * self.num_layers * self.hidden_size * seq_len
+        return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_dim * seq_len
 
 
 _SHAPES: dict[str, dict[str, int]] = {
@@ -124,6 +139,22 @@ _SHAPES: dict[str, dict[str, int]] = {
         "num_kv_heads": 4,
         "max_positions": 8192,
     },
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_layers": 24,
+        "num_heads": 16,
+        "num_kv_heads": 4,
+        "max_positions": 8192,
+    },
+    "3b": {
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_layers": 28,
+        "num_heads": 24,
+        "num_kv_heads": 8,
+        "max_positions": 16384,
+    },
     "7b": {
         "hidden_size": 4096,
         "intermediate_size": 14464,
@@ -137,7 +168,7 @@ PRESETS = MappingProxyType(_SHAPES)
 """Shapes by name, all with head widths and sizes that matrix units like (multiples of 64).
 
 nano: 4.9 M parameters with a vocabulary of 4,096; tiny: 26 M with 8,192; small: 133 M with 32,768;
-7b: the paper's 7,432,572,928 with 49,152.
+1b, 3b and 7b: 1.28, 3.12 and the paper's 7,432,572,928 with 49,152.
 """
 
 

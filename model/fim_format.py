@@ -14,7 +14,7 @@ seams are those that serving produces: it has the prefix and the suffix, but not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -112,6 +112,16 @@ def shipped_formats() -> list[str]:
     """The names of the formats that ship with Treespan."""
     names = (entry.name for entry in files("treespan.model").joinpath("fim_formats").iterdir())
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def format_of_tokens(has: Callable[[str], bool]) -> FimFormat | None:
+    """The one format that ships with Treespan and all of whose special tokens a vocabulary ``has``.
+
+    None where there is no such format, or more than one.
+    """
+    known = [FimFormat.model_validate(name) for name in shipped_formats()]
+    found = [known_one for known_one in known if all(map(has, known_one.special_tokens()))]
+    return found[0] if len(found) == 1 else None
 
 
 @cache

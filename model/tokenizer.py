@@ -69,7 +69,7 @@ class Tokenizer:
     @cached_property
     def vocab_size(self) -> int:
         """The end of the ids, special tokens included; in a vocabulary of our own none is unused."""
-        return 1 + max(self._fast.get_vocab(with_added_tokens=True).values(), default=-1)
+        return 1 + max(self.ids.values(), default=-1)
 
     @cached_property
     def is_exact(self) -> bool:
@@ -83,6 +83,11 @@ class Tokenizer:
     def keeps(self, text: str) -> bool:
         """Whether encoding then decoding gives back ``text``."""
         return self.decode(self.encode(text)) == text
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of every token, special ones included, by its name."""
+        return dict(self._fast.get_vocab(with_added_tokens=True))
 
     def has(self, token: str) -> bool:
         """Whether the vocabulary has ``token``, by its name."""

@@ -4,23 +4,25 @@ Legend: B rows, T tokens, D hidden size, H query heads, K key heads, d head widt
 
 What to know before reading:
 
-- Parameter names are those of Hugging Face's ``LlamaForCausalLM``, so a state dict needs no map.
+- Parameter names are those of Hugging Face's ``LlamaForCausalLM`` and ``Qwen2ForCausalLM``, so a
+  state dict needs no map.
 - ``forward`` ends before the output projection. Training never needs all logits at once (see
   ``loss``), and generation needs those of the last token only.
-- No biases anywhere. Norm statistics and rotary tables are float32 whatever the weights are.
+- No biases but those of ``attention_bias``. Norm statistics and rotary tables are float32 whatever
+  the weights are.
 - No buffers: whatever casts the model casts weights only.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from treespan.model.attention import KvCache, PackedRows, attend
 from treespan.model.config import ModelConfig
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.fused import rms_norm, rotate, swiglu
+from treespan.model.rope import rope_tables
 from treespan.model.sequence_parallel import SequenceGroup, SharedRows
 
 
@@ -34,7 +36,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., D]`` to the same shape and dtype."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class SelfAttention(nn.Module):
@@ -44,11 +46,12 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_dim = config.head_dim
-        kv_size = config.num_kv_heads * config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
-        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        q_size, kv_size = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+        qkv_bias, o_bias = config.attention_bias != "none", config.attention_bias == "all"
+        self.q_proj = nn.Linear(config.hidden_size, q_size, bias=qkv_bias)
+        self.k_proj = nn.Linear(config.hidden_size, kv_size, bias=qkv_bias)
+        self.v_proj = nn.Linear(config.hidden_size, kv_size, bias=qkv_bias)
+        self.o_proj = nn.Linear(q_size, config.hidden_size, bias=o_bias)
 
     def forward(
         self,
@@ -83,7 +86,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, T, D]`` to ``[B, T, D]``."""
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
         return out
 
 
@@ -160,7 +163,7 @@ class Transformer(nn.Module):
                 raise ValueError("a part of a row needs its positions")
             start = 0 if cache is None else cache.length
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]
-        rope = rope_tables(positions, self.config.head_dim, self.config.rope_theta)
+        rope = rope_tables(positions, self.config)
         x = self.model.embed_tokens(tokens)
         for layer in self.model.layers:
             if self.checkpoint_activations and torch.is_grad_enabled():
@@ -185,7 +188,7 @@ class Transformer(nn.Module):
 
 @torch.no_grad()
 def init_weights(model: Transformer, seed: int) -> None:
-    """Set fresh weights in place: normal with ``init_std``, norms 1.
+    """Set fresh weights in place: normal with ``init_std``, norms 1, biases 0.
 
     The two projections that write to the residual stream are scaled down by sqrt(2 L), as in GPT-2,
     so that its variance does not grow with depth. Drawn in float32 on the CPU, parameter by
@@ -195,7 +198,7 @@ def init_weights(model: Transformer, seed: int) -> None:
     residual_std = model.config.init_std / (2 * model.config.num_layers) ** 0.5
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
-            parameter.fill_(1.0)
+            parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
             continue
         writes_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
         std = residual_std if writes_residual else model.config.init_std

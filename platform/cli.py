@@ -248,6 +248,41 @@ def graph(
 
 
 @app.command()
+def plan(
+    recipe: RecipePath,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="Devices, each with a worker; the recipe's number by default."),
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of device: h100, h100-pcie, h200, b200, a100-40g, a100-80g, l40s, a10g, "
+            "rtx4090. Without it, this machine's CPU, whose speed is measured."
+        ),
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a device and hour.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan training before renting anything: memory, time, utilisation, cost, the best settings.
+
+    Reads `train`, `pack.seq_len` and `tokenize.vocab_size` of the recipe; nothing is run, and no
+    model is made. Shows the recipe's own setting beside the one to suggest, as YAML to paste.
+    Formulas, assumptions and limits are in docs/planning.md.
+
+    `treespan plan recipes/quickstart.yaml`
+
+    `treespan plan paper.yaml --gpu a100-40g --gpus 128 --price 1.1`
+    """
+    command = import_module("treespan.jobs.train.plan.command")
+    asked = command.Asked(recipe, overrides or [], gpus, gpu, price, as_json)
+    command.show_plan(asked, Console())
+
+
+@app.command()
 def complete(
     checkpoint: Annotated[str, typer.Option(help="Folder of a checkpoint, or a store with a run.")],
     prefix: Annotated[str, typer.Option(help="Code before the cursor; - reads it from stdin.")],
@@ -277,6 +312,36 @@ def serve(
     """Serve a checkpoint behind an OpenAI-compatible endpoint until Ctrl-C."""
     endpoint = import_module("treespan.serve.endpoint")
     endpoint.serve_until_interrupted(_checkpoint(checkpoint), host=host, port=port)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="Folder or URI of a checkpoint, or a store with a run.")
+    ],
+    form: Annotated[
+        Literal["hf", "gguf"],
+        typer.Option("--format", help="A folder for transformers, or a file for llama.cpp."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder (hf) or file (gguf) to write.")] = None,
+    dtype: Annotated[
+        Literal["bf16", "f16", "f32", "q8_0"] | None,
+        typer.Option(help="Type of the weights; by default as they are. q8_0: gguf only."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a checkpoint for other programs: transformers, vLLM, llama.cpp, Ollama."""
+    module = import_module("treespan.model.export")
+    place = _checkpoint(checkpoint)
+    target = out or module.default_out(place, form, dtype)
+    with import_module("treespan.serve.fetch").local_checkpoint(place) as folder:
+        done = module.export(folder, target, form, dtype, force=force)
+    if as_json:
+        _print_json(vars(done))
+    else:
+        for line in done.lines():
+            typer.echo(line)
 
 
 @app.command()

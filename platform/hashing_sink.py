@@ -7,9 +7,9 @@ from typing import Any
 
 
 class HashingSink:
-    """A write-only file that hashes what passes through it."""
+    """A write-only file that hashes what passes through it, to ``stream`` or, if None, nowhere."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any | None) -> None:
         self._stream = stream
         self.digest = hashlib.sha256()
         self.bytes = 0
@@ -17,7 +17,8 @@ class HashingSink:
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
-        self._stream.write(view)
+        if self._stream is not None:
+            self._stream.write(view)
         self.digest.update(view)
         self.bytes += view.nbytes
         return view.nbytes

@@ -63,6 +63,8 @@ def _objectives(counts: Mapping[str, Any]) -> Table:
     said.append(f"{counts['padding_share']:.2%} padding in {counts['rows']:,} rows")
     if "target_tokens" in counts:
         said.append(f"{counts['target_tokens'] / counts['tokens']:.1%} of the tokens are targets")
+    if counts.get("heldout_rows"):
+        said.append(f"{counts['heldout_rows']:,} further rows of held-out repositories")
     table.caption = ", ".join(said)
     table.caption_justify = "left"
     return table

@@ -18,15 +18,20 @@ class ProgressBoard:
     """The latest number of done parts and a note on how it goes."""
 
     def __init__(self) -> None:
-        self._state = (0, "")
+        self._state: tuple[int, str, float | None] = (0, "", None)
+        self._messages: list[str] = []
 
-    def post(self, done: int, note: str) -> None:
+    def post(self, done: int, note: str, seconds_left: float | None = None) -> None:
         """Overwrite the state."""
-        self._state = (done, note)
+        self._state = (done, note, seconds_left)
 
-    def read(self) -> tuple[int, str]:
-        """The state."""
-        return self._state
+    def say(self, message: str) -> None:
+        """A line for the person who watches, once."""
+        self._messages.append(message)
+
+    def read(self, heard: int = 0) -> tuple[tuple[int, str, float | None], list[str]]:
+        """The state, and what was said after the first ``heard`` messages."""
+        return self._state, self._messages[heard:]
 
 
 @contextmanager
@@ -36,15 +41,21 @@ def watched_board(progress: Progress, label: str, total: int) -> Iterator[Any]:
     stop = threading.Event()
 
     def watch() -> None:
-        shown = 0
+        shown = heard = 0
+        stopped = False
         with progress.bar(label, total) as bar:
-            while not stop.wait(_POLL_S):
+            while not stopped:
+                stopped = stop.wait(_POLL_S)  # once more then, for what was said last
                 try:
-                    done, note = ray.get(board.read.remote(), timeout=30)
+                    state, messages = ray.get(board.read.remote(heard), timeout=30)
                 except ray.exceptions.RayError:
                     continue  # a busy or restarting cluster costs a look, not the work
+                heard += len(messages)
+                for message in messages:
+                    progress.say(f"  {label}: {message}")
+                done, note, seconds_left = state
                 if done != shown:
-                    bar.advance(done - shown, note)
+                    bar.advance(done - shown, note, seconds_left)
                     shown = done
 
     watcher = threading.Thread(target=watch, name=f"progress-{label}", daemon=True)

@@ -18,6 +18,7 @@ from treespan.platform.progress import Progress
 from treespan.platform.ray_session import ray_session
 from treespan.platform.run_record import Run, read_run
 from treespan.platform.store import Store
+from treespan.platform.summary import in_nats
 from treespan.platform.tables import funnel_table, score_table
 
 PREFIX = "def read_lines(path):\n    with open(path) as "
@@ -68,13 +69,21 @@ def _show_results(console: Console, found: Run) -> None:
 
 
 def loss_in_words(counts: Mapping[str, Any]) -> str:
-    """How the training loss went."""
-    first, last = counts["first_loss"], counts["final_loss"]
-    by_objective = ", ".join(f"{k} {v:.2f}" for k, v in counts["final_loss_by_objective"].items())
-    return (
-        f"Training took the loss from {first:.2f} to {last:.2f} nats per token in "
+    """How the training loss went, and that of held-out rows."""
+    first, last = in_nats(counts["first_loss"]), in_nats(counts["final_loss"])
+    by_objective = ", ".join(
+        f"{k} {in_nats(v)}" for k, v in counts["final_loss_by_objective"].items()
+    )
+    said = (
+        f"Training took the loss from {first} to {last} nats per token in "
         f"{counts['steps']} steps over {counts['target_tokens']:,} tokens ({by_objective})."
     )
+    if validation := counts.get("validation"):
+        said += (
+            f" On rows of held-out repositories it went from {in_nats(validation['first'])} to "
+            f"{in_nats(validation['last'])}."
+        )
+    return said
 
 
 def scores_in_words(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:

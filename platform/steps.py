@@ -50,6 +50,11 @@ class Output:
         names = (entry["path"] for entry in self.manifest["files"])
         return [f"{self.folder}/{name}" for name in names if name.startswith(f"{prefix}/")]
 
+    def entries(self) -> dict[str, FileEntry]:
+        """What the manifest says of each published file, by its store path."""
+        found = (FileEntry(**entry) for entry in self.manifest["files"])
+        return {f"{self.folder}/{entry.path}": entry for entry in found}
+
 
 @dataclass
 class Result:
@@ -58,6 +63,8 @@ class Result:
     files: Sequence[FileEntry]
     counts: Mapping[str, Any]
     measures: Mapping[str, Any] = field(default_factory=dict)
+    varying_files: Sequence[FileEntry] = ()
+    """Files that hold measures: they differ from run to run and are no part of the digest."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,10 @@ def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Pr
     result = step.run(Context(store, folder, needed, progress))
     store.delete_unfinished(folder)
     seconds = time.monotonic() - started
-    files = sorted((_inside(entry, folder) for entry in result.files), key=lambda e: e.path)
+    files, varying = (
+        sorted((_inside(entry, folder) for entry in entries), key=lambda entry: entry.path)
+        for entries in (result.files, result.varying_files)
+    )
     manifest = {
         "step": step.name,
         "key": folder.rpartition("-")[2],
@@ -157,6 +167,7 @@ def execute(step: Step, store: Store, inputs: Mapping[str, Output], progress: Pr
         "params": step.params,
         "inputs": {name: output.digest for name, output in needed.items()},
         "files": [entry.to_dict() for entry in files],
+        "varying_files": [entry.to_dict() for entry in varying],
         "digest": digest_of(files, result.counts),
         "counts": result.counts,
         "measures": result.measures,

@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -150,16 +150,24 @@ class Store:
                 retrying(lambda: self.fs.delete_dir(path), path)
 
     @contextmanager
-    def local_folder(self, relative: str) -> Iterator[Path]:
-        """The folder as a local path: itself where the store is local, or else a passing copy."""
+    def local_folder(
+        self, relative: str, wanted: Callable[[str], bool] = lambda _: True
+    ) -> Iterator[Path]:
+        """The folder as a local path: itself where the store is local, or else a passing copy.
+
+        The copy has the files whose path in the folder is ``wanted``.
+        """
         if self.is_local:
             yield Path(self.path(relative))
             return
         with tempfile.TemporaryDirectory(prefix="treespan-") as copy:
             for name in self.list_files(relative):
-                target = Path(copy) / (name.removeprefix(f"{relative}/") if relative else name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(self.read_bytes(name))
+                inside = name.removeprefix(f"{relative}/") if relative else name
+                if wanted(inside):
+                    target = Path(copy) / inside
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as file:
+                        self.copy_out(name, file)
             yield Path(copy)
 
     # -- bytes and JSON ------------------------------------------------------------------------
@@ -180,10 +188,24 @@ class Store:
             stream.write(data)
         return FileEntry(relative, len(data), hashlib.sha256(data).hexdigest())
 
-    def copy_in(self, relative: str, file: Path) -> None:
+    def copy_in(self, relative: str, file: Path) -> FileEntry:
         """Publish a local file, piece by piece."""
         with file.open("rb") as source, self._publish(relative) as stream:
-            shutil.copyfileobj(source, stream, 1 << 20)
+            hashing = HashingSink(stream)
+            shutil.copyfileobj(source, hashing, SPOOL_BYTES)
+        return FileEntry(relative, hashing.bytes, hashing.digest.hexdigest())
+
+    def sha256(self, relative: str) -> str:
+        """The hash of a file, read piece by piece."""
+        digest = HashingSink(None)
+        self.copy_out(relative, cast(IO[bytes], digest))
+        return digest.digest.hexdigest()
+
+    def copy_out(self, relative: str, target: IO[bytes]) -> None:
+        """Write what a file holds to ``target``, piece by piece."""
+        path = self.path(relative)
+        with SteadyFile(lambda: self.fs.open_input_file(path), path) as source:
+            shutil.copyfileobj(source, target, SPOOL_BYTES)
 
     def read_json(self, relative: str) -> Any:
         """A JSON document."""
@@ -215,7 +237,7 @@ class Store:
         self, relative: str, columns: list[str] | None = None
     ) -> Iterator[pa.ipc.RecordBatchFileReader]:
         """A reader of an Arrow IPC file, or of some of its columns; local files are memory-mapped."""
-        with self._open(relative) as source:
+        with self.open_file(relative) as source:
             with pa.ipc.open_file(source) as reader:
                 if columns is None:
                     yield reader
@@ -227,14 +249,15 @@ class Store:
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """The table of an Arrow IPC file, or some of its columns (others are not read)."""
-        source = self._open(relative)
+        source = self.open_file(relative)
         schema = pa.ipc.open_file(source).schema
         chosen = None if columns is None else [schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=chosen)
         table = pa.ipc.open_file(source, options=options).read_all()
         return table if columns is None else table.select(columns)
 
-    def _open(self, relative: str) -> pa.NativeFile:
+    def open_file(self, relative: str) -> pa.NativeFile:
+        """A file for reads at any place; local ones are memory-mapped."""
         path = self.path(relative)
         if self.is_local:
             return retrying(lambda: pa.memory_map(path), path)

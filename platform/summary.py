@@ -55,21 +55,36 @@ def describe(step: str, counts: Mapping[str, Any], manifest: Mapping[str, Any]) 
         case "tokenize":
             return f"{counts['vocab_size']:,} tokens, {counts['bytes_per_token']:.2f} bytes each"
         case "pack":
+            heldout = counts.get("heldout_rows")
             return (
                 f"{counts['rows']:,} rows of {counts['seq_len']:,} tokens, "
                 f"{counts['padding_share']:.1%} padding"
+                + (f"; {heldout:,} rows held out" if heldout else "")
             )
         case "train":
-            return (
-                f"loss {counts['first_loss']:.2f} -> {counts['final_loss']:.2f} in "
-                f"{counts['steps']} steps, {measures['tokens_per_second'] or 0:,.0f} tokens/s"
-            )
+            return _training(counts, measures)
         case "evaluate":
             return f"{counts['spans']} spans of {counts['files']} held-out files scored"
         case "report":
             return f"report.html, {counts['bytes'] / 1e3:,.0f} kB"
         case _:
             return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def _training(counts: Mapping[str, Any], measures: Mapping[str, Any]) -> str:
+    """Both ends of the loss, and the speed; earlier versions measured less."""
+    said = f"loss {in_nats(counts['first_loss'])} -> {in_nats(counts['final_loss'])}"
+    if validation := counts.get("validation"):
+        said += f" (held-out {in_nats(validation['last'])})"
+    said += f" in {counts['steps']} steps, {measures['tokens_per_second'] or 0:,.0f} tokens/s"
+    if measures.get("mfu"):
+        said += f", {measures['mfu']:.0%} MFU"
+    return said
+
+
+def in_nats(loss: float | None) -> str:
+    """A loss; one that was not finite has no number."""
+    return "not finite" if loss is None else f"{loss:.2f}"
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -96,6 +111,8 @@ def as_json(run: Run) -> dict[str, Any]:
                 "tokens": manifest["counts"]["target_tokens"],
                 "tokens_per_second": manifest["measures"]["tokens_per_second"],
                 "final_loss": manifest["counts"]["final_loss"],
+                "validation": manifest["counts"].get("validation"),
+                "mfu": manifest["measures"].get("mfu"),
             }
     steps |= {name: {"status": "pending"} for name in run.pending}
     return {"run": run.name, "updated_at": run.updated_at, "steps": steps}

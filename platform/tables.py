@@ -20,6 +20,7 @@ from treespan.platform.pack_tables import pack_tables
 from treespan.platform.run_record import Run
 from treespan.platform.sample_tables import sample_tables
 from treespan.platform.summary import describe
+from treespan.platform.train_tables import train_tables
 
 _LANGUAGES = 4
 """Languages with a column of their own in a funnel of common width; the rest share one."""
@@ -46,7 +47,7 @@ def run_tables(run: Run, width: int = 80) -> Iterator[Table]:
     if "pack" in run.steps:
         yield from pack_tables(run.steps["pack"].counts)
     if "train" in run.steps:
-        yield _losses(run)
+        yield from train_tables(run.steps["train"])
     if "evaluate" in run.steps:
         yield score_table(run.steps["evaluate"].counts["scores"])
 
@@ -171,16 +172,4 @@ def _tokenizer(counts: Mapping[str, Any]) -> Table:
         elif isinstance(value, int | float):
             shown = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
             table.add_row(name.replace("_", " "), shown)
-    return table
-
-
-def _losses(run: Run) -> Table:
-    train = run.steps["train"]
-    losses = train.store.read_table(f"{train.folder}/losses.arrow", ["step", "loss"])
-    values = losses["loss"].to_pylist()
-    table = Table(title="train: loss in nats per token", title_justify="left")
-    places = sorted({min(len(values) - 1, round(i * (len(values) - 1) / 6)) for i in range(7)})
-    for place in places:
-        table.add_column(f"step {place}", justify="right")
-    table.add_row(*(f"{values[place]:.3f}" for place in places))
     return table

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import compiled
 from treespan.jobs.curate.known import KnownPart
 from treespan.jobs.curate.links import rows_of_kind
 from treespan.jobs.curate.near_dedup import jaccard_of_pairs, unique_pairs
 from treespan.jobs.curate.scratch import EDGES, HOT, make_ref
 from treespan.jobs.curate.signature import PERMUTATIONS, signature
 from treespan.jobs.curate.verify import read_sets
+from treespan.platform.kernels import compiled
 from treespan.platform.partitions import Receipt, map_parts
 from treespan.platform.schemas import part_name
 from treespan.platform.shuffle import tables_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import HAS_NUMBA, compiled
 from treespan.jobs.curate.shingles import count_words
+from treespan.platform.kernels import HAS_NUMBA, compiled
 
 _NEWLINE, _RETURN = 0x0A, 0x0D
 _ASCII = bytes(range(128))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import compiled
+from treespan.platform.kernels import compiled
 
 MAX_PARTNERS = 64
 """Partners that a bucket proposes for one file (ours), the next ones in the order of set sizes.

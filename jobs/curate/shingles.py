@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import HAS_NUMBA, compiled
+from treespan.platform.kernels import HAS_NUMBA, compiled
 
 WORDS = 5
 """Words in a shingle (BigCode)."""

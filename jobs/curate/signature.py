@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import HAS_NUMBA, compiled
+from treespan.platform.kernels import HAS_NUMBA, compiled
 
 PERMUTATIONS = 256
 """Values in a signature (BigCode, StarCoder)."""

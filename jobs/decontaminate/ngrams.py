@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import HAS_NUMBA, compiled
 from treespan.jobs.curate.shingles import grams_in_order
+from treespan.platform.kernels import HAS_NUMBA, compiled
 
 _BASE = np.uint64(0xD1342543DE82EF95)
 _LENGTH = np.uint64(0x9E3779B97F4A7C15)

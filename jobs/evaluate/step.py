@@ -41,7 +41,7 @@ def make_step(config: EvaluateConfig, files_from: str = "curate") -> Step:
     """``holes.arrow``: every hole in held-out files of ``files_from``, its losses, and an answer."""
     return Step(
         name="evaluate",
-        version=1,
+        version=2,
         params=config.to_dict(),
         inputs=(files_from, "sample", "tokenize", "pack", "train"),
         run=lambda context: _run(context, config, files_from),
@@ -128,11 +128,12 @@ def _score(
     log_likelihoods: NDArray[np.float64],
     holes: Sequence[Hole],
 ) -> list[dict[str, Any]]:
-    store, folder = context.store, f"{trained.folder}/checkpoint"
+    store, folder = context.store, trained.folder
+    has_start = bool(trained.files("start"))
     items = [{"index": index, **asdict(hole)} for index, hole in enumerate(holes)]
 
     def score(row: dict[str, Any]) -> dict[str, Any]:
-        return _score_hole(_load_models(store.uri, folder), log_likelihoods, row)
+        return _score_hole(_load_models(store.uri, folder, has_start), log_likelihoods, row)
 
     scored: dict[int, dict[str, Any]] = {}
     with context.progress.bar("evaluate", len(items)) as bar:
@@ -144,7 +145,7 @@ def _score(
 
 @dataclass(frozen=True)
 class _Models:
-    """The trained model, and the same one as it was before training."""
+    """The trained model, and what training started from: fresh weights, or an open model."""
 
     trained: Transformer
     untrained: Transformer
@@ -152,13 +153,18 @@ class _Models:
 
 
 @lru_cache(maxsize=1)
-def _load_models(store_uri: str, folder: str) -> _Models:
+def _load_models(store_uri: str, folder: str, has_start: bool) -> _Models:
     """Kept by the worker process, so that of its many small tasks only the first one loads."""
     torch.set_num_threads(1)
-    with Store(store_uri).local_folder(folder) as path:
+    store = Store(store_uri)
+    with store.local_folder(f"{folder}/checkpoint") as path:
         checkpoint = load_checkpoint(path, dtype=torch.float32)
-    untrained = Transformer(checkpoint.config).eval()
-    init_weights(untrained, checkpoint.provenance["train"]["seed"])
+    if has_start:
+        with store.local_folder(f"{folder}/start") as path:
+            untrained = load_checkpoint(path, dtype=torch.float32).model
+    else:
+        untrained = Transformer(checkpoint.config).eval()
+        init_weights(untrained, checkpoint.provenance["train"]["seed"])
     renderer = FimRenderer(checkpoint.fim_format, checkpoint.tokenizer)
     return _Models(checkpoint.model, untrained, renderer)
 

@@ -36,18 +36,27 @@ def _file_text(files: pa.Table, row: int, strategy: str, copy: int) -> FileText:
 
 
 def pack_part(
-    store: Store, path: str, documents: Iterable[Sequence[FileText]], builder: SegmentBuilder
+    store: Store,
+    path: str,
+    documents: Iterable[Sequence[FileText]],
+    builder: SegmentBuilder,
+    max_rows: int | None = None,
 ) -> Receipt:
-    """Write ``documents`` as rows to the shard ``path``; what is in it is counted."""
+    """Write ``documents`` as rows to the shard ``path``; what is in it is counted.
+
+    With ``max_rows``, so many of the first documents are taken as fill that many rows.
+    """
     seq_len = builder.seq_len
     tally = Tally()
     chunks: list[Chunk] = []
     for files in documents:
+        if max_rows is not None and tally.counts["tokens"] >= max_rows * seq_len:
+            break
         segments = [segment for file in files for segment in builder.build(file)]
         chunks += chunks_of(segments, seq_len)
         tally.add_segments(segments)
         tally.counts["files"] += len(files)
-    rows = rows_of(chunks, seq_len)
+    rows = rows_of(chunks, seq_len)[:max_rows]
     tally.add_rows(rows, seq_len)
     laid_out = (
         lay_out(rows[first : first + ROWS_PER_BATCH], seq_len, builder.pad)

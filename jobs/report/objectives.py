@@ -85,6 +85,8 @@ def _rows(counts: Mapping[str, Any]) -> str:
         f"{counts['rows']:,} rows of {counts['seq_len']:,} tokens, {counts['padding_share']:.2%} "
         f"padding, {counts['bytes_per_token']:.2f} bytes of text per token."
     )
+    if counts.get("heldout_rows"):
+        said += f" Beside them, {counts['heldout_rows']:,} rows of held-out repositories."
     parts = [paragraph(said)]
     if counts.get("row_fill"):
         parts.append(fill_plot(counts["row_fill"]))

@@ -50,6 +50,11 @@ def paragraph(text: str) -> str:
     return f'<p class="caption">{escape(text)}</p>'
 
 
+def link(text: str, page: str) -> str:
+    """A link to another page of the same folder."""
+    return f'<p><a href="{escape(page)}">{escape(text)}</a></p>'
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; numbers are set flush right."""
     shown = list(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,18 +81,6 @@ def kept_plot(bars: Sequence[tuple[str, float]]) -> str:
         return svg(figure)
 
 
-def loss_plot(steps: Sequence[int], losses: Mapping[str, Sequence[float | None]]) -> str:
-    """Training loss by objective over steps, in nats per token, smoothed over some steps."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 3.4))
-        for name, values in losses.items():
-            axes.plot(steps, _smoothed(values), label=name, linewidth=1.6)
-        axes.set_xlabel("step")
-        axes.set_ylabel("loss, nats per token")
-        axes.legend(frameon=False)
-        return svg(figure)
-
-
 def score_plot(
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]], measure: str, label: str
 ) -> str:
@@ -137,17 +124,3 @@ def grouped_plot(
         axes.margins(y=0.15)
         axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return svg(figure)
-
-
-def _smoothed(values: Sequence[float | None], weight: float = 0.9) -> list[float]:
-    """Exponential mean; a step without a value keeps the one before."""
-    smooth: list[float] = []
-    for value in values:
-        last = smooth[-1] if smooth else value
-        if value is None or last is None:
-            smooth.append(float("nan") if last is None else last)
-        elif math.isnan(last):  # nothing seen yet
-            smooth.append(value)
-        else:
-            smooth.append(weight * last + (1 - weight) * value)
-    return smooth

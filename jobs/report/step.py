@@ -9,20 +9,22 @@ from treespan.jobs.report.account import account_sections
 from treespan.jobs.report.config import ReportConfig
 from treespan.jobs.report.objectives import pack_sections
 from treespan.jobs.report.page import completion, page, paragraph, section, table
-from treespan.jobs.report.plots import loss_plot, score_plot
+from treespan.jobs.report.plots import score_plot
 from treespan.jobs.report.sampling import sampling_sections
-from treespan.model.objectives import OBJECTIVES
+from treespan.jobs.report.training import speed_page, training_section
 from treespan.platform.funnel import stages, total_files, whole_account
 from treespan.platform.steps import Context, Output, Result, Step
 
 PAGE = "report.html"
+SPEED_PAGE = "speed.html"
+"""How fast training was. It varies from run to run, and ``report.html`` does not."""
 
 
 def make_step(config: ReportConfig, inputs: tuple[str, ...]) -> Step:
     """``report.html`` about the steps named in ``inputs``: a section for each that is there."""
     return Step(
         name="report",
-        version=3,
+        version=4,
         params=config.to_dict(),
         inputs=inputs,
         run=lambda context: _run(context, config),
@@ -38,12 +40,16 @@ def _run(context: Context, config: ReportConfig) -> Result:
     if "pack" in inputs:
         sections += pack_sections(inputs["pack"])
     if "train" in inputs:
-        sections.append(_training(inputs))
+        sections.append(training_section(inputs["train"], SPEED_PAGE))
     if "evaluate" in inputs:
         sections += _scores(inputs["evaluate"].counts)
     html = page(config.title, _lead(inputs), sections)
     entry = context.store.write_bytes(f"{context.folder}/{PAGE}", html.encode())
-    return Result([entry], {"bytes": entry.bytes})
+    varying = []
+    if "train" in inputs and (speed := speed_page(inputs["train"], config.title)):
+        path = f"{context.folder}/{SPEED_PAGE}"
+        varying.append(context.store.write_bytes(path, speed.encode()))
+    return Result([entry], {"bytes": entry.bytes}, varying_files=varying)
 
 
 def _lead(inputs: Mapping[str, Output]) -> str:
@@ -55,25 +61,6 @@ def _lead(inputs: Mapping[str, Output]) -> str:
     return (
         f"{said}; they became a model of {train['parameters']:,} parameters in "
         f"{train['steps']:,} steps."
-    )
-
-
-def _training(inputs: Mapping[str, Output]) -> str:
-    train = inputs["train"]
-    losses = train.store.read_table(f"{train.folder}/losses.arrow")
-    series: dict[str, list[float | None]] = {}
-    for name in OBJECTIVES:
-        column = losses[f"loss_{name}"]
-        if column.null_count < len(column):
-            series[name] = column.to_pylist()
-    counts = train.counts
-    return section(
-        "Training",
-        loss_plot(losses["step"].to_pylist(), series),
-        paragraph(
-            f"{counts['target_tokens']:,} target tokens in {counts['steps']:,} steps. Speeds vary "
-            "from run to run and stand in the manifests: treespan show."
-        ),
     )
 
 

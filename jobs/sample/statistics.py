@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import compiled
 from treespan.jobs.sample.documents import Placed
 from treespan.jobs.sample.repository import Repository, path_similarity
+from treespan.platform.kernels import compiled
 
 Sums = dict[str, Counter[str]]
 """Sums by measure and strategy; of dependencies by what was counted."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from treespan.jobs.curate.kernels import compiled
+from treespan.platform.kernels import compiled
 
 FEATURES = 1 << 18
 """Buckets that terms are hashed into (ours): a file has some hundred terms, so two files share

@@ -15,7 +15,8 @@ class TokenizeConfig(Config):
     seed: int = 0
     """Another seed learns from another sample."""
     load: PathOrUri | None = None
-    """A ``tokenizer.json``, or a folder with one (a checkpoint), to use instead of training."""
+    """A ``tokenizer.json``, a folder with one (a checkpoint, a model of Hugging Face), or a GGUF, to
+    use instead of training."""
     add_missing: bool = True
     """Whether special tokens that a loaded tokenizer lacks are added to it."""
     vocab_size: int = Field(default=49_152, ge=262)

@@ -18,7 +18,7 @@ from treespan.model.tokenizer import Tokenizer, train
 from treespan.platform.draws import uniform
 from treespan.platform.errors import UserError
 from treespan.platform.steps import Context, Result, Step
-from treespan.platform.store import FileEntry, Store
+from treespan.platform.store import FileEntry
 
 _TEXTS_AT_ONCE = 256
 """Encoded together when tokens are counted: all at once would need many times their memory."""
@@ -141,18 +141,12 @@ def _ratio(size: int, tokens: int) -> float:
 
 def _read(path: str) -> bytes:
     """The tokenizer at a path or URI. Raises ``UserError`` if there is none."""
-    bare, mark, options = path.partition("?") if "://" in path else (path, "", "")
-    folder, name = bare, "tokenizer.json"
-    if bare.endswith(".json"):
-        folder, slash, name = bare.rpartition("/")
-        folder = folder or slash  # a file of the topmost folder
-    store = Store(f"{folder or '.'}{mark}{options}")
-    if not store.exists(name):
-        raise UserError(
-            f"tokenize.load: there is no {name} in {folder or '.'}.",
-            "Give a tokenizer.json or a folder with one.",
-        )
-    return store.read_bytes(name)
+    from treespan.model.starting_weights import read_tokenizer_json  # with torch; rarely needed
+
+    try:
+        return read_tokenizer_json(path).encode()
+    except UserError as error:
+        raise UserError(f"tokenize.load: {error.problem}", error.fix) from None
 
 
 def _digest(path: str) -> str:

@@ -12,9 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from treespan.model.config import ModelConfig, preset
+from treespan.model.lora import Adapters
 from treespan.platform.config import Config
 from treespan.platform.errors import UserError
 from treespan.platform.uri import PathOrUri
+
+_DEFAULT_STEPS = 1000
 
 
 class OptimizerConfig(Config):
@@ -62,6 +65,10 @@ class LoraConfig(Config):
     """Whether the embedding and the output projection are trained too, whole. New sentinels need
     it."""
 
+    def adapters(self) -> Adapters:
+        """As the model knows them."""
+        return Adapters(self.rank, self.alpha, self.targets, self.train_embeddings)
+
 
 class HeadsConfig(Config):
     """Losses beside that of the next token; all off by default, and none is part of what serves."""
@@ -82,7 +89,8 @@ class AnomalyConfig(Config):
     out; one that is not finite always is. (Ours: clipping bounds the length of an update, not that
     its direction is one row's.)"""
     spike_deviations: float = Field(default=8.0, gt=0)
-    """A loss so many standard deviations above the mean of the last 128 is a spike."""
+    """A loss so many standard deviations above the median of the last 128 is a spike; deviations
+    are estimated by the median absolute one, which spikes do not move."""
     spike_steps: int = Field(default=4, ge=1)
     """So many spikes or left-out updates in a row roll back to the last checkpoint; the rows since
     then are skipped (PaLM, arXiv 2204.02311, section 5.1)."""
@@ -194,7 +202,7 @@ class TrainConfig(Config):
     """Weights to go on from: a folder of Hugging Face or of Treespan, or a GGUF file. The step
     ``tokenize`` should load its tokenizer."""
     steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps. Give either this or ``tokens``."""
+    """Optimizer steps; 1,000 where neither this nor ``tokens`` is given."""
     tokens: int | None = Field(default=None, ge=1)
     """Tokens to read, padding included."""
     global_batch: int = Field(default=512, ge=1)
@@ -224,8 +232,8 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        if (self.steps is None) == (self.tokens is None):
-            raise ValueError("give either steps or tokens")
+        if self.steps is not None and self.tokens is not None:
+            raise ValueError("give either steps or tokens, not both")
         if self.start_from is not None and self.model:
             raise ValueError("model cannot be changed where start_from brings its own shape")
         if self.lora is not None and self.start_from is None:
@@ -248,7 +256,6 @@ class TrainConfig(Config):
 
     def total_steps(self, seq_len: int) -> int:
         """Optimizer steps, with rows of ``seq_len`` tokens."""
-        if self.steps is not None:
-            return self.steps
-        assert self.tokens is not None
+        if self.tokens is None:
+            return self.steps or _DEFAULT_STEPS
         return -(-self.tokens // (self.global_batch * seq_len))

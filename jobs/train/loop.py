@@ -1,235 +1,395 @@
 """The training loop of one worker: DeepSpeed around our model, rows from the shards. No Ray here.
 
-What makes a resume exact: the row of every place is a function of the step (``row_order``), the
-learning rate is one too, nothing in the model draws random numbers, and a checkpoint holds the
-float32 weights and the optimizer's state as they are.
+What makes a resume exact: the row of every place is a function of the step (``row_order``), so is
+the learning rate, every rule for anomalies is one of the history, nothing in the model draws random
+numbers, and a training state holds the float32 weights, the moments and the history as they are.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
+from treespan.jobs.train.anomalies import SpikeRule
+from treespan.jobs.train.batch import Batch
 from treespan.jobs.train.config import TrainConfig
-from treespan.jobs.train.row_order import RowOrder
+from treespan.jobs.train.ema import Ema
+from treespan.jobs.train.engine import building, initialize
+from treespan.jobs.train.fragments import QUANTITIES, WEIGHT, Fragment, holding_of
+from treespan.jobs.train.gradient_guard import GradientGuard
+from treespan.jobs.train.loss_model import HEAD_MODULES, HEADS, LossModel
+from treespan.jobs.train.memory import peak_memory_bytes
+from treespan.jobs.train.rows import TrainingRows
 from treespan.jobs.train.schedule import learning_rate
-from treespan.jobs.train.shard_reader import Batch, ShardReader, batch_of
-from treespan.model.attention import document_ids, document_mask, document_positions
+from treespan.jobs.train.state_writer import StateWriter
+from treespan.jobs.train.step_record import StepRecord, StepTiming, Tally
+from treespan.jobs.train.tally import TallyKeys
+from treespan.jobs.train.train_state import (
+    EMA,
+    DamagedStateError,
+    RunState,
+    SavedState,
+    TrainStates,
+    Values,
+)
 from treespan.model.config import ModelConfig
-from treespan.model.loss import IGNORED, token_losses
-from treespan.model.objectives import OBJECTIVES
-from treespan.model.transformer import Transformer, init_weights
+from treespan.model.lora import add_adapters
+from treespan.model.packed_attention import PackedRows, packed_rows
+from treespan.model.sequence_parallel import SequenceGroup
+from treespan.model.transformer import Transformer
 from treespan.platform.errors import UserError
 
-_TAG = "deepspeed"
+Weights = Callable[[], Iterable[tuple[str, Tensor]]]
+"""Gives the weights that a run starts from, by the names of ``LossModel``."""
 
 
-@dataclass
-class StepRecord:
-    """What one step did. Sums are over the tokens of the whole global batch."""
+@dataclass(frozen=True)
+class Place:
+    """Which worker this is."""
 
-    step: int
-    learning_rate: float
-    gradient_norm: float
-    loss_sums: list[float]  # nats, by objective
-    target_counts: list[int]
-
-    @property
-    def loss(self) -> float:
-        """Mean loss in nats per target token."""
-        return sum(self.loss_sums) / max(1, sum(self.target_counts))
+    rank: int
+    world: int
+    device: torch.device
+    sequence: SequenceGroup | None = None
+    """The workers that share rows with this one, if any."""
 
 
-@dataclass
-class Timing:
-    """Where the wall time of this process went; never part of a checkpoint."""
+class Hooks(Protocol):
+    """What the world outside the loop wants to know, and may ask for."""
 
-    steps: int = 0
-    seconds: float = 0.0
-    data_wait_seconds: float = 0.0
+    def after_step(self, record: StepRecord, timing: StepTiming) -> None:
+        """A step was done."""
 
+    def say(self, text: str) -> None:
+        """Something happened that a person should know."""
 
-class LossModel(nn.Module):
-    """The transformer with its loss, as DeepSpeed wants it: all weights used in one forward."""
+    def time_to_ask(self) -> bool:
+        """Whether ``must_save`` should be asked after this step; one worker's wish counts."""
 
-    def __init__(self, transformer: Transformer) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """Losses float32 [B, T] of predicting ``targets`` [B, T], 0 where they are ignored."""
-        hidden = self.transformer(tokens, positions, mask)
-        return token_losses(hidden, self.transformer.output_weight, targets)
+    def must_save(self) -> bool:
+        """Whether a machine is about to go away; asked on all workers together."""
 
 
-@dataclass
 class Worker:
     """One rank's model, data and history."""
 
-    config: TrainConfig
-    model_config: ModelConfig
-    order: RowOrder
-    readers: Sequence[ShardReader]  # one per packed epoch
-    rank: int
-    world: int
-    history: list[StepRecord] = field(default_factory=list)
-    timing: Timing = field(default_factory=Timing)
+    def __init__(
+        self,
+        config: TrainConfig,
+        model_config: ModelConfig,
+        place: Place,
+        rows: TrainingRows,
+        keys: TallyKeys,
+        states: TrainStates,
+        start: Weights,
+        hooks: Hooks,
+    ) -> None:
+        self.config = config
+        self.place = place
+        self.total_steps = config.total_steps(rows.seq_len)
+        self._rows, self._keys, self._hooks = rows, keys, hooks
+        self._states = states
+        self._writer = StateWriter(states, place.rank, place.world, config.checkpoints.keep)
+        self._rule = SpikeRule(config.anomalies)
+        self.engine = self._make_engine(model_config)
+        self._holding = holding_of(self.engine)
+        self._guard = GradientGuard(self.engine, config.optimizer.gradient_clip, self._rule)
+        self._ema = Ema(config.ema_decay) if config.ema_decay is not None else None
+        self._attempt = 0
+        self._asked = False
+        self.run_state = RunState()
+        self._begin(start)
 
-    def __post_init__(self) -> None:
-        model = LossModel(Transformer(self.model_config))
-        init_weights(model.transformer, self.config.seed)
-        self.engine = _deepspeed_engine(model, self.config)
+    # -- starting and going on -------------------------------------------------------------------
+
+    def _make_engine(self, model_config: ModelConfig) -> Any:
+        config = self.config
+        torch.manual_seed(config.seed)
+        with building(config, self.place.world):
+            transformer = Transformer(model_config)
+            # Adapters and further heads draw their own; weights are installed later.
+            if config.lora is not None:
+                add_adapters(transformer, config.lora.adapters(), config.seed)
+            model = LossModel(transformer, config.heads)
+        transformer.sequence_group = self.place.sequence
+        transformer.checkpoint_activations = config.execution.checkpoint_activations
+        if config.execution.compile:
+            for layer in transformer.model.layers:
+                layer.compile()
+        return initialize(model, config, self.place.world)
+
+    def _begin(self, start: Weights) -> None:
+        """Go on from the newest intact state, or else from the start."""
+        self._holding.install(start(), zero=HEAD_MODULES)
+        self._restore_newest(before=None)
+        attempt = torch.tensor(self._states.next_attempt())
+        if self.place.world > 1:
+            dist.broadcast(attempt, 0)
+        self._attempt = int(attempt)
+        execution = self.config.execution
+        placement = {
+            "from_step": self.next_step,
+            "workers": self.place.world,
+            "zero_stage": execution.zero_stage,
+            "micro_batch": execution.micro_batch,
+            "sequence_parallel": execution.sequence_parallel,
+        }
+        before = [p for p in self.run_state.placements if p["from_step"] < self.next_step]
+        same = before and {**before[-1], "from_step": self.next_step} == placement
+        self.run_state.placements = before if same else [*before, placement]
+
+    def _restore_newest(self, before: int | None) -> bool:
+        """Load the newest state, of a step before ``before`` if given; false if there is none.
+
+        Every worker reads what it needs; if a share is damaged, all take the state before.
+        """
+        found = [s for s in self._states.complete() if before is None or s.step < before]
+        names = [state.folder for state in found]
+        if self.place.world > 1:
+            shared = [names]
+            dist.broadcast_object_list(shared, 0)
+            names = shared[0]
+        for state in (state for name in names for state in found if state.folder == name):
+            problem = self._restore(state)
+            if not problem:
+                return True
+            self._hooks.say(f"A training state is damaged, so the one before is used: {problem}.")
+        return False
+
+    def _restore(self, state: SavedState) -> str:
+        """Load ``state`` on all workers, or on none: what is wrong, "" if nothing is."""
+        holding, problem = self._holding, ""
+        values: list[Values] = []
+        run = RunState()
+        try:
+            run = self._states.read_run(state)
+            values = list(self._states.read(state, holding.fragments, QUANTITIES))
+            if self._ema is not None:
+                values += self._states.read(state, holding.owned, [EMA])
+        except DamagedStateError as error:
+            problem = str(error)
+        if self._any(bool(problem)):
+            return problem or "another worker found it so"
+        holding.make_moments(run.updates)
+        for fragment, quantity, part in values:
+            if quantity != EMA:
+                holding.write(fragment, quantity, part)
+        if self._ema is not None and run.updates:
+            mean = {f.name: torch.empty(f.length) for f in holding.owned}
+            self._ema.load_state_dict({"updates": run.updates, "mean": mean})
+        owned = {fragment.name: fragment for fragment in holding.owned}
+        for fragment, quantity, part in values:
+            if quantity == EMA and self._ema is not None:
+                _put(part, fragment, self._ema.mean[fragment.name], owned[fragment.name])
+        holding.commit()
+        self.run_state = run
+        return ""
+
+    def _any(self, mine: bool) -> bool:
+        """Whether it is so on any worker."""
+        flag = torch.tensor(float(mine))
+        if self.place.world > 1:
+            dist.all_reduce(flag)
+        return bool(flag)
+
+    # -- the loop --------------------------------------------------------------------------------
 
     @property
     def next_step(self) -> int:
         """The step that comes next, counted from 0."""
-        return len(self.history)
+        return len(self.run_state.history)
 
-    def run(self, until: int, after_step: Callable[[Worker], None]) -> None:
-        """Train up to (not including) step ``until``; ``after_step`` is called after each."""
+    @property
+    def history(self) -> Sequence[StepRecord]:
+        """All steps so far."""
+        return self.run_state.history
+
+    def run(self, until: int | None = None) -> None:
+        """Train up to (not including) step ``until``, by default to the end, and save the end."""
+        end = self.total_steps if until is None else until
+        while self.next_step < end:
+            self._run_from_here(end)
+        self._writer.wait()
+
+    def _run_from_here(self, end: int) -> None:
+        """Steps with one order of rows: until ``end``, or until the run turns back."""
         self.engine.train()
-        while self.next_step < until:
-            started = time.perf_counter()
-            record = self._step(self.next_step)
-            if not math.isfinite(record.loss):
-                raise UserError(
-                    f"the training loss is {record.loss} at step {record.step}.",
-                    "Lower train.optimizer.learning_rate, or warm up for longer.",
+        every = self.config.checkpoints.every_steps
+        with self._rows.reading(self.next_step, self.run_state.skips) as reading:
+            saved_early = False
+            while self.next_step < end:
+                validation = self._validate(self.next_step)
+                validated, waited = time.perf_counter(), reading.wait_seconds
+                record = self._step(self.next_step, reading.batches(self.next_step), validation)
+                self.run_state.history.append(record)
+                computed = time.perf_counter()
+                if self.next_step == self.total_steps and self._rows.has_heldout:
+                    self.run_state.final_validation = self.validate()
+                    validated += time.perf_counter() - computed
+                    computed = time.perf_counter()
+                if record.skipped:
+                    self._hooks.say(f"Step {record.step}: no update, since {record.skipped}.")
+                if self._rule.roll_back(self.history):
+                    self._turn_back()
+                    return
+                done = self.next_step
+                urgent = self._asked and not saved_early and self._hooks.must_save()
+                if done % every == 0 or done in (end, self.total_steps) or urgent:
+                    self._save()
+                    saved_early = urgent
+                timing = StepTiming(
+                    seconds=time.perf_counter() - validated,
+                    data_wait_seconds=reading.wait_seconds - waited,
+                    checkpoint_seconds=time.perf_counter() - computed,
+                    tokens=self.config.global_batch * self._rows.seq_len,
+                    peak_memory_bytes=peak_memory_bytes(self.place.device),
                 )
-            self.history.append(record)
-            self.timing.seconds += time.perf_counter() - started
-            self.timing.steps += 1
-            after_step(self)
+                self._hooks.after_step(record, timing)
 
-    def _step(self, step: int) -> StepRecord:
+    def _step(
+        self, step: int, batches: Iterable[Batch], validation: dict[str, Tally]
+    ) -> StepRecord:
         config = self.config
-        rate = learning_rate(step, config.steps, config.optimizer)
+        rate = learning_rate(step, self.total_steps, config.optimizer)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
-        places = self.order.rows_of_rank(step, self.rank, self.world)
-        sums = torch.zeros(2, len(OBJECTIVES), dtype=torch.float64)
-        for start in range(0, len(places), config.micro_batch):
-            waiting = time.perf_counter()
-            chosen = places[start : start + config.micro_batch]
-            batch = batch_of([self.readers[epoch].row(row) for epoch, row in chosen])
-            self.timing.data_wait_seconds += time.perf_counter() - waiting
-            losses, targets = self._losses(batch)
-            # The divisor is the same for every step and worker, so how rows are spread over workers
-            # and micro batches changes nothing; DeepSpeed averages over both, hence the factor.
-            scale = self.world * config.accumulation / (config.global_batch * losses.shape[1])
-            self.engine.backward(losses.sum() * scale)
+        self._guard.before([record.gradient_norm for record in self.history[-128:]])
+        sums = self._keys.zeros()
+        heads = torch.zeros(len(HEADS), 2, dtype=torch.float64)
+        world, passes = (
+            self.place.world,
+            config.execution.passes(config.global_batch, self.place.world),
+        )
+        # The divisor is the same for every step and number of workers, so how rows are spread over
+        # workers and passes changes nothing; DeepSpeed averages over both, hence the factor.
+        scale = world * passes / (config.global_batch * self._rows.seq_len)
+        for batch in batches:
+            losses, total, extra = self._forward(batch)
+            self.engine.backward(total * scale)
             self.engine.step()
-            sums += _sums_by_objective(losses.detach(), targets, batch)
-        if self.world > 1:
-            dist.all_reduce(sums)
-        norm = self.engine.get_global_grad_norm()
+            sums += self._keys.sums(losses.cpu(), batch)
+            heads += extra.cpu()
+        skipped = self._guard.after()
+        if self._ema is not None and not skipped:
+            self._ema.update(self._owned_weights())
+        asking = torch.tensor([float(self._hooks.time_to_ask())], dtype=torch.float64)
+        together = torch.cat((sums.flatten(), heads.flatten(), asking))
+        if world > 1:
+            dist.all_reduce(together)
+        sums = together[: sums.numel()].view_as(sums)
+        heads = together[sums.numel() : -1].view_as(heads)
+        self._asked = bool(together[-1])
         return StepRecord(
             step=step,
             learning_rate=rate,
-            gradient_norm=float(norm) if norm is not None else float("nan"),
-            loss_sums=sums[0].tolist(),
-            target_counts=[int(count) for count in sums[1].tolist()],
+            gradient_norm=self._guard.norm,
+            **self._keys.split(sums)._asdict(),
+            skipped=skipped,
+            heads={n: float(s / c) for n, (s, c) in zip(HEADS, heads, strict=True) if c},
+            validation=validation,
         )
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        tokens = torch.from_numpy(batch.tokens)
-        documents = document_ids(batch.document_lengths, tokens.shape[1])
-        positions = document_positions(documents)
-        targets = torch.full_like(tokens, IGNORED)
-        wanted = torch.from_numpy(batch.loss_mask)[:, 1:]
-        targets[:, :-1] = torch.where(wanted, tokens[:, 1:], IGNORED)
-        device = self.engine.device
-        losses: Tensor = self.engine(
-            tokens.to(device),
-            positions.to(device),
-            document_mask(documents).to(device),
-            targets.to(device),
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses ``[B, T]``, what is differentiated, and the heads' sums, of one micro batch."""
+        device = self.place.device
+        result: tuple[Tensor, Tensor, Tensor] = self.engine(
+            batch.tokens.to(device, non_blocking=True),
+            batch.positions.to(device, non_blocking=True),
+            self._rows_of(batch),
+            batch.targets.to(device, non_blocking=True),
+            batch.documents.to(device, non_blocking=True),
+            batch.middle_left.to(device, non_blocking=True),
         )
-        return losses, targets
+        return result
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's share of a checkpoint to ``folder``; every rank must call it."""
-        state = {
-            "history": [vars(record) for record in self.history],
-            # Names the parts for DeepSpeed's converter to its universal format.
-            "universal_checkpoint_info": {"universal_checkpoint_version": 0.2},
-        }
-        self.engine.save_checkpoint(str(folder), tag=_TAG, client_state=state)
-
-    def load(self, folder: Path) -> None:
-        """Go on from a checkpoint that the same number of workers wrote."""
-        if not (folder / _TAG).is_dir():
-            raise FileNotFoundError(f"{folder} holds no checkpoint of a training run")
-        _, state = self.engine.load_checkpoint(str(folder), tag=_TAG)
-        self.history = [StepRecord(**record) for record in state["history"]]
-
-    def weights(self) -> dict[str, Tensor]:
-        """The model's weights, whole and in bfloat16; every rank must call it."""
-        import deepspeed
-
-        model: LossModel = self.engine.module
-        with deepspeed.zero.GatheredParameters(
-            list(model.parameters()), enabled=self.config.zero_stage == 3
-        ):
-            return {
-                name: tensor.detach().to(torch.bfloat16).cpu().clone()
-                for name, tensor in model.transformer.state_dict().items()
-            }
-
-
-def _sums_by_objective(losses: Tensor, targets: Tensor, batch: Batch) -> Tensor:
-    """float64 [2, objectives]: sums of losses and counts of targets."""
-    # The loss at t is of the token at t + 1, so it belongs to that token's objective.
-    objectives = torch.from_numpy(np.roll(batch.objectives, -1, axis=1))
-    counted = (targets != IGNORED).flatten()
-    index = objectives.flatten()[counted]
-    sums = torch.zeros(2, len(OBJECTIVES), dtype=torch.float64)
-    sums[0].index_add_(0, index, losses.cpu().flatten()[counted].double())
-    sums[1].index_add_(0, index, torch.ones(len(index), dtype=torch.float64))
-    return sums
-
-
-def _deepspeed_engine(model: LossModel, config: TrainConfig) -> Any:
-    import deepspeed
-    import deepspeed.ops
-
-    # Would be compiled at start (a minute, and only with a compiler); gloo does the same work.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    decaying = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decaying, "weight_decay": config.optimizer.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=config.optimizer.learning_rate,
-        betas=(config.optimizer.beta1, config.optimizer.beta2),
-    )
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=optimizer,
-        config={
-            "train_micro_batch_size_per_gpu": config.micro_batch,
-            "gradient_accumulation_steps": config.accumulation,
-            "gradient_clipping": config.optimizer.gradient_clip,
-            "bf16": {"enabled": True},
-            "data_types": {"grad_accum_dtype": "fp32"},
-            "zero_optimization": {"stage": config.zero_stage},
-            "steps_per_print": 10**9,
-        },
-    )
-    if config.zero_stage == 3:
-        # The loss reads the output projection outside of the layer that owns it.
-        deepspeed.zero.register_external_parameter(
-            engine.module, engine.module.transformer.lm_head.weight
+    def _rows_of(self, batch: Batch) -> PackedRows:
+        narrow = self.config.precision == "bf16"
+        return packed_rows(
+            batch.documents,
+            self.config.execution.attention,
+            device=self.place.device,
+            dtype=torch.bfloat16 if narrow else torch.float32,
         )
-    return engine
+
+    def _validate(self, step: int) -> dict[str, Tally]:
+        """Loss on held-out rows by objective, where it is due before ``step``."""
+        every = self.config.validation.every_steps or max(1, self.total_steps // 10)
+        if step % every or not self._rows.has_heldout:
+            return {}
+        return self.validate()
+
+    def validate(self) -> dict[str, Tally]:
+        """Loss on held-out rows by objective; every worker must call it."""
+        sums = self._keys.zeros()
+        self.engine.eval()
+        with torch.no_grad():
+            for batch in self._rows.heldout_batches():
+                losses, _, _ = self._forward(batch)
+                sums += self._keys.sums(losses.cpu(), batch)
+        self.engine.train()
+        if self.place.world > 1:
+            dist.all_reduce(sums)
+        return dict(self._keys.split(sums).by_objective)
+
+    # -- saving and turning back -----------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Copy this worker's share; it is published while training goes on."""
+        values: list[Values] = []
+        for fragment in self._holding.owned:
+            for quantity in QUANTITIES:
+                view = self._holding.view(fragment, quantity)
+                values.append((fragment, quantity, view.detach().cpu().clone()))
+        if self._ema is not None and self._ema.updates:
+            mean = self._ema.mean
+            values += [(f, EMA, mean[f.name].cpu().clone()) for f in self._holding.owned]
+        self._writer.save(self._attempt, self.next_step, values, self.run_state.copy())
+        if self._writer.problem:
+            self._hooks.say(f"A training state could not be saved: {self._writer.problem}")
+
+    def _turn_back(self) -> None:
+        """Return to a state from before the anomaly, and pass over the rows since."""
+        config, here = self.config.anomalies, self.next_step
+        rollbacks = self.run_state.rollbacks
+        if len(rollbacks) >= config.max_rollbacks:
+            raise UserError(
+                f"training went wrong at step {here - 1} after {len(rollbacks)} returns to an "
+                f"earlier state (loss {self.history[-1].loss:.3g}, gradient norm "
+                f"{self.history[-1].gradient_norm:.3g}).",
+                "Lower train.optimizer.learning_rate, or warm up for longer.",
+            )
+        self._writer.wait()
+        if self.place.world > 1:
+            dist.barrier()
+        skips = list(self.run_state.skips)
+        why = f"loss {self.history[-1].loss:.3g}, norm {self.history[-1].gradient_norm:.3g}"
+        if not self._restore_newest(before=here - config.spike_steps + 1):
+            raise UserError(
+                f"training went wrong at step {here - 1} ({why}), before the first training state.",
+                "Lower train.optimizer.learning_rate, or warm up for longer.",
+            )
+        back = self.next_step
+        self.run_state.skips = [*skips, (back, (here - back) * self.config.global_batch)]
+        self.run_state.rollbacks = [*rollbacks, {"step": here, "to": back, "why": why}]
+        self._attempt += 1
+        if self.place.world > 1:
+            dist.barrier()
+        if self.place.rank == 0:
+            self._states.forget_after(back)
+        self._hooks.say(
+            f"Step {here - 1} went wrong ({why}): back to step {back}, and past the rows since."
+        )
+
+    def _owned_weights(self) -> dict[str, Tensor]:
+        return {f.name: self._holding.view(f, WEIGHT) for f in self._holding.owned}
+
+
+def _put(part: Tensor, at: Fragment, target: Tensor, held: Fragment) -> None:
+    """Write ``part``, which is at ``at``, into ``target``, which holds ``held``."""
+    target.narrow(0, at.start - held.start, at.length).copy_(part)

@@ -204,7 +204,7 @@ def test_a_killed_worker_changes_nothing(
     def kill_one_after_a_checkpoint() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not killed:
-            if any("checkpoint_" in name for name in store.list_files("steps")):
+            if any("/states/" in name for name in store.list_files("steps")):
                 for pid in training_workers()[:1]:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
@@ -267,7 +267,7 @@ def wait_until_inside(store: Store, step: str, process: "subprocess.Popen[bytes]
         assert process.poll() is None, f"the run ended before {step} could be killed"
         files = [name for name in store.list_files("steps") if f"steps/{step}-" in name]
         # In training a checkpoint too, so that the next try has something to go on from.
-        if files and (step != "train" or any("checkpoint_" in name for name in files)):
+        if files and (step != "train" or any("share-01-of-02.json" in name for name in files)):
             return
         time.sleep(0.005)
     raise TimeoutError(step)

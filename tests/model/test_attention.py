@@ -16,7 +16,8 @@ from treespan.model.attention import (
     document_positions,
 )
 from treespan.model.config import preset
-from treespan.model.rope import rope_tables, rotate
+from treespan.model.fused import rotate
+from treespan.model.rope import rope_tables
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ def test_rotation_is_the_complex_product() -> None:
         torch.ones_like(angles), angles
     )
     expected = torch.cat((turned.real, turned.imag), -1)
-    actual = rotate(x, *rope_tables(positions, 8, 100.0))
+    config = preset("nano", vocab_size=300, head_width=8, rope_theta=100.0)
+    actual = rotate(x, *rope_tables(positions, config))
     torch.testing.assert_close(actual.double(), expected, atol=1e-4, rtol=1e-4)
 
 

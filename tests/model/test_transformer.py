@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from treespan.model.attention import document_ids, document_mask, document_positions
 from treespan.model.config import ModelConfig, preset
+from treespan.model.rope import angular_frequencies, attention_factor
 from treespan.model.transformer import RmsNorm, Transformer, init_weights
 from treespan.platform.errors import UserError
 
@@ -30,37 +32,85 @@ def random_model(config: ModelConfig, seed: int = 0) -> Transformer:
     model = Transformer(config)
     init_weights(model, seed)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name:
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     return model.eval()
 
 
-def peer_of(model: Transformer) -> LlamaForCausalLM:
-    config = model.config
-    peer = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_kv_heads,
-            max_position_embeddings=config.max_positions,
-            rms_norm_eps=config.norm_eps,
-            tie_word_embeddings=config.tie_embeddings,
-            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        )
+ROPE_PARAMETERS: dict[str, dict[str, object]] = {
+    "default": {"rope_type": "default"},
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+    "yarn, all set": {
+        "rope_type": "yarn",
+        "factor": 8.0,
+        "original_max_position_embeddings": 2048,
+        "attention_factor": 1.3,
+        "beta_fast": 16.0,
+        "beta_slow": 2.0,
+        "truncate": False,
+    },
+    "llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    },
+}
+ROPE_SCALINGS: dict[str, dict[str, object] | None] = {
+    "default": None,
+    "linear": {"kind": "linear", "factor": 4.0},
+    "yarn": {"kind": "yarn", "factor": 4.0, "original_positions": 16},
+    "yarn, all set": {
+        "kind": "yarn",
+        "factor": 8.0,
+        "original_positions": 2048,
+        "attention_factor": 1.3,
+        "beta_fast": 16.0,
+        "beta_slow": 2.0,
+        "truncate": False,
+    },
+    "llama3": {"kind": "llama3", "factor": 8.0, "original_positions": 16},
+}
+
+
+def peer_config(config: ModelConfig, rope: str = "default") -> LlamaConfig | Qwen2Config:
+    kind = Qwen2Config if config.attention_bias == "qkv" else LlamaConfig
+    return kind(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        max_position_embeddings=config.max_positions,
+        rms_norm_eps=config.norm_eps,
+        tie_word_embeddings=config.tie_embeddings,
+        rope_parameters={**ROPE_PARAMETERS[rope], "rope_theta": config.rope_theta},
+        **({"attention_bias": True} if config.attention_bias == "all" else {}),
     )
+
+
+def peer_of(model: Transformer, rope: str = "default") -> LlamaForCausalLM | Qwen2ForCausalLM:
+    config = peer_config(model.config, rope)
+    kind = Qwen2ForCausalLM if isinstance(config, Qwen2Config) else LlamaForCausalLM
+    peer = kind(config)
     peer.load_state_dict(model.state_dict())
     return peer.eval()
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kv_heads", [1, 2, 6])
+@pytest.mark.parametrize("bias", ["none", "qkv", "all"])
+@pytest.mark.parametrize(("kv_heads", "head_width"), [(1, None), (2, 6), (6, 16)])
 @torch.no_grad()
-def test_logits_are_hugging_faces(tied: bool, kv_heads: int) -> None:
-    model = random_model(small_config(tie_embeddings=tied, num_kv_heads=kv_heads))
+def test_logits_are_hugging_faces(
+    tied: bool, bias: str, kv_heads: int, head_width: int | None
+) -> None:
+    shape = {"num_kv_heads": kv_heads, "head_width": head_width}
+    model = random_model(small_config(tie_embeddings=tied, attention_bias=bias, **shape))
     tokens = torch.randint(0, 101, (2, 50), generator=torch.Generator().manual_seed(1))
 
     ours = model.project(model(tokens))
@@ -70,17 +120,42 @@ def test_logits_are_hugging_faces(tied: bool, kv_heads: int) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("bias", ["none", "qkv"])
+@pytest.mark.parametrize("rope", ROPE_SCALINGS)
+@pytest.mark.parametrize("start", [0, 32_000])
 @torch.no_grad()
-def test_far_positions_are_hugging_faces() -> None:
-    """Large angles show whether frequencies and tables are computed alike."""
-    model = random_model(small_config(max_positions=40_000, rope_theta=10_000.0))
-    tokens = torch.randint(0, 101, (1, 16))
-    positions = torch.arange(32_000, 32_016)[None]
+def test_positions_are_hugging_faces(rope: str, bias: str, start: int) -> None:
+    """Beyond the original window; large angles show whether tables are computed alike."""
+    config = small_config(
+        max_positions=40_000,
+        rope_theta=10_000.0,
+        head_width=16,
+        attention_bias=bias,
+        rope_scaling=ROPE_SCALINGS[rope],
+    )
+    model = random_model(config)
+    tokens = torch.randint(0, 101, (1, 50))
+    positions = torch.arange(start, start + 50)[None]
 
     ours = model.project(model(tokens, positions))
 
-    theirs = peer_of(model)(tokens, position_ids=positions).logits
+    theirs = peer_of(model, rope)(tokens, position_ids=positions).logits
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    if rope != "default":
+        plain = Transformer(config.model_copy(update={"rope_scaling": None})).eval()
+        plain.load_state_dict(model.state_dict())
+        assert (plain.project(plain(tokens, positions)) - theirs).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("rope", [name for name in ROPE_SCALINGS if name != "default"])
+@pytest.mark.parametrize("theta", [10_000.0, 1_000_000.0])
+def test_angles_are_hugging_faces(rope: str, theta: float) -> None:
+    scaling = ROPE_SCALINGS[rope]
+    config = small_config(head_width=128, rope_theta=theta, rope_scaling=scaling)
+    reference = ROPE_INIT_FUNCTIONS[str(ROPE_PARAMETERS[rope]["rope_type"])]
+    frequencies, factor = reference(peer_config(config, rope), "cpu")
+    torch.testing.assert_close(angular_frequencies(config), frequencies, atol=0, rtol=0)
+    assert attention_factor(config) == factor
 
 
 @torch.no_grad()
@@ -165,12 +240,13 @@ def test_init_is_a_function_of_the_seed() -> None:
 
 
 def test_init_spreads_as_configured() -> None:
-    model = Transformer(small_config(hidden_size=192, intermediate_size=256))
+    config = small_config(hidden_size=192, intermediate_size=256, attention_bias="all")
+    model = Transformer(config)
     init_weights(model, 0)
     residual = 0.2 / 6**0.5
     for name, tensor in model.state_dict().items():
-        if "norm" in name:
-            assert bool((tensor == 1).all())
+        if tensor.ndim == 1:
+            assert bool((tensor == (0 if "bias" in name else 1)).all()), name
         else:
             wanted = residual if "o_proj" in name or "down_proj" in name else 0.2
             assert abs(float(tensor.std()) / wanted - 1) < 0.05, name
@@ -190,18 +266,32 @@ def test_init_is_rounded_not_redrawn_in_bfloat16() -> None:
         ("nano", 4096, 3e6, 5e6),
         ("tiny", 8192, 24e6, 27e6),
         ("small", 32_768, 130e6, 140e6),
+        ("1b", 49_152, 1.27e9, 1.29e9),
+        ("3b", 49_152, 3.1e9, 3.13e9),
         ("7b", 49_152, 7_432_572_928, 7_432_572_928),
     ],
 )
 @pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("bias", ["none", "qkv", "all"])
+@pytest.mark.parametrize("head_width", [None, 96])
 def test_parameters_are_counted(
-    name: str, vocab_size: int, low: float, high: float, tied: bool
+    name: str,
+    vocab_size: int,
+    low: float,
+    high: float,
+    tied: bool,
+    bias: str,
+    head_width: int | None,
 ) -> None:
-    config = preset(name, vocab_size=vocab_size, tie_embeddings=tied)
+    changes = {"tie_embeddings": tied, "attention_bias": bias, "head_width": head_width}
+    config = preset(name, vocab_size=vocab_size, **changes)
     with torch.device("meta"):
         model = Transformer(config)
     assert sum(p.numel() for p in model.parameters()) == config.num_parameters
-    if not tied:
+    block = model.model.layers[0]
+    matrices = sum(p.numel() for p in block.parameters() if p.ndim == 2)
+    assert matrices == config.layer_matrix_parameters
+    if not tied and bias == "none" and head_width is None:
         assert low <= config.num_parameters <= high
 
 
@@ -209,6 +299,11 @@ def test_flops_follow_the_published_formula() -> None:
     config = preset("7b", vocab_size=49_152)
     matrices = 49_152 * 4096 + 32 * (2 * 4096 * (4096 + 1024) + 3 * 4096 * 14464)
     assert config.flops_per_token(8192) == 6 * matrices + 12 * 32 * 4096 * 8192
+    biased = preset("7b", vocab_size=49_152, attention_bias="all")
+    assert biased.flops_per_token(8192) == config.flops_per_token(8192)
+    narrow = preset("7b", vocab_size=49_152, head_width=64)
+    matrices -= 32 * 4096 * (4096 + 1024)
+    assert narrow.flops_per_token(8192) == 6 * matrices + 12 * 32 * 2048 * 8192
 
 
 @pytest.mark.parametrize(
@@ -217,11 +312,25 @@ def test_flops_follow_the_published_formula() -> None:
         ({"num_heads": 5}, "not a multiple of num_heads 5"),
         ({"num_kv_heads": 4}, "not a multiple of num_kv_heads 4"),
         ({"hidden_size": 18, "num_heads": 6}, "odd"),
+        ({"head_width": 7}, "odd"),
         ({"num_layers": 0}, "num_layers"),
+        ({"rope_scaling": {"kind": "linear", "factor": 0.5}}, "rope_scaling.*greater than"),
+        ({"rope_scaling": {"kind": "dynamic"}}, "rope_scaling.*'linear', 'yarn', 'llama3'"),
+        (
+            {
+                "rope_scaling": {
+                    "kind": "llama3",
+                    "factor": 8,
+                    "original_positions": 8192,
+                    "low_frequency_factor": 4,
+                }
+            },
+            "high_frequency_factor 4.0 is not greater",
+        ),
         ({"hiden_size": 64}, "hidden_size"),
     ],
 )
-def test_impossible_shapes_are_refused(changes: dict[str, int], problem: str) -> None:
+def test_impossible_shapes_are_refused(changes: dict[str, object], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         preset("nano", vocab_size=512, **{"hidden_size": 48, "num_heads": 6, **changes})
 

@@ -74,6 +74,22 @@ def test_equal_inputs_from_elsewhere_are_equal(store: Store) -> None:
     )
 
 
+def test_files_of_times_are_listed_and_change_no_digest(store: Store) -> None:
+    def timed(version: int, seconds: str) -> Output:
+        def work(context: Context) -> Result:
+            entry = context.store.write_bytes(f"{context.folder}/out", b"equal")
+            times = context.store.write_bytes(f"{context.folder}/times", seconds.encode())
+            return Result([entry], {}, varying_files=[times])
+
+        return run(Step(name="a", version=version, params={}, run=work), store)
+
+    slow, fast = timed(1, "9.5"), timed(2, "0.1")
+    assert slow.digest == fast.digest
+    for output in (slow, fast):
+        assert [entry["path"] for entry in output.manifest["files"]] == ["out"]
+        assert [entry["path"] for entry in output.manifest["varying_files"]] == ["times"]
+
+
 def test_a_step_that_dies_is_not_published(store: Store) -> None:
     def fail(context: Context) -> Result:
         context.store.write_bytes(f"{context.folder}/data/out", b"half")

@@ -1,6 +1,7 @@
 """The store: files appear whole or not at all, hashes are right, tables come back equal."""
 
 import hashlib
+import io
 import pickle
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def test_bytes_and_json(store: Store) -> None:
     assert store.read_bytes("a/b.bin") == b"abc"
     store.write_json("a/c.json", {"é": [1, None]})
     assert store.read_json("a/c.json") == {"é": [1, None]}
+    copy = io.BytesIO()
+    store.copy_out("a/b.bin", copy)
+    assert copy.getvalue() == b"abc"
     assert store.list_files("a") == ["a/b.bin", "a/c.json"]
     assert pickle.loads(pickle.dumps(store)).uri == store.uri
 
@@ -82,6 +86,8 @@ def test_a_store_that_is_not_local_copies_folders(
         assert (folder / "one").read_bytes() == b"1"
         assert (folder / "sub" / "two").read_bytes() == b"2"
     assert not folder.exists()
+    with store.local_folder("c", lambda name: name.startswith("sub/")) as folder:
+        assert [path.name for path in folder.rglob("*") if path.is_file()] == ["two"]
 
 
 def test_remote_writes_are_published_on_close(

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treespan.jobs.curate import shingles as module
-from treespan.jobs.curate.kernels import HAS_NUMBA
 from treespan.jobs.curate.shingles import count_words, numpy_grams, shingles, unique
 from treespan.jobs.curate.signature import (
     EMPTY,
@@ -17,6 +16,7 @@ from treespan.jobs.curate.signature import (
     recall,
     signature,
 )
+from treespan.platform.kernels import HAS_NUMBA
 
 TEXTS = st.one_of(st.binary(), st.text().map(str.encode))
 

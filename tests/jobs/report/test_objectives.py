@@ -34,6 +34,7 @@ def test_show_of_all_counts() -> None:
         r"sfim +│ +20 │ 66.7% │ +1,800 │ 75.0%",
         r"2\.50 bytes per token, 6\.25% padding in 5 rows",
         r"97\.5% of the tokens are",
+        r"1,200\s+further\s+rows\s+of\s+held-out\s+repositories",
         r"call +│ +12 │ 60\.0% │ +59\.4% │ █+",
         r"method-body +│ +3 │ 75\.0%",
         r"uniform +│ +│ +7 │ +█",
@@ -49,6 +50,7 @@ def test_show_of_an_earlier_version() -> None:
     text = printed(pack_tables(COUNTS))
     assert text.count("pack: ") == 2
     assert "targets" not in text
+    assert "held-out" not in text
 
 
 def test_many_nodes_are_cut_to_the_most_frequent() -> None:
@@ -90,7 +92,14 @@ def with_counts(pack: Output, counts: Mapping[str, Any]) -> Output:
 def test_the_report(packed: Output, counts: dict[str, Any]) -> None:
     html = "".join(pack_sections(with_counts(packed, counts)))
     assert html == "".join(pack_sections(with_counts(packed, counts)))
-    said = ("bytes of the middle", "method-body", "no-grammar", "drawn uniformly", "no padding")
+    said = (
+        "bytes of the middle",
+        "method-body",
+        "no-grammar",
+        "drawn uniformly",
+        "no padding",
+        "held-out",
+    )
     assert all((text in html) == (counts is ALL) for text in said)
     assert "call" in html
     # Examples are drawn with their holes, and what they hold is escaped.

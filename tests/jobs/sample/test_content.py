@@ -12,10 +12,10 @@ from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from treespan.jobs.curate.kernels import HAS_NUMBA
 from treespan.jobs.sample import kmeans, terms
 from treespan.jobs.sample.terms import TermCounter
 from treespan.jobs.sample.vectors import tfidf
+from treespan.platform.kernels import HAS_NUMBA
 
 IDENTIFIER = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 WORD = re.compile(rb"[A-Z]+(?![a-z\x80-\xff])|[A-Z]?[a-z\x80-\xff]+")

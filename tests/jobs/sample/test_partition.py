@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treespan.jobs.curate.kernels import HAS_NUMBA
 from treespan.jobs.graph.source_file import SourceFile
 from treespan.jobs.sample import statistics
 from treespan.jobs.sample.config import SampleConfig
@@ -25,6 +24,7 @@ from treespan.jobs.sample.statistics import add_sums, means, measure
 from treespan.jobs.sample.step import make_mix
 from treespan.platform.draws import hash64
 from treespan.platform.errors import UserError
+from treespan.platform.kernels import HAS_NUMBA
 from treespan.platform.schemas import DOCUMENTS, EDGES, LEDGER, batches
 
 NONE_HELD = Holdout(0, 0)

@@ -9,6 +9,8 @@ import pytest
 from treespan.jobs.tokenize.config import TokenizeConfig
 from treespan.jobs.tokenize.renderer import load_renderer
 from treespan.jobs.tokenize.step import make_step
+from treespan.model.checkpoint import Checkpoint
+from treespan.model.gguf.writer import write_gguf
 from treespan.model.tokenizer import Tokenizer
 from treespan.platform.errors import UserError
 from treespan.platform.progress import Progress
@@ -80,6 +82,17 @@ def test_loaded(tokenize: Tokenize, tokenizer: Tokenizer, tmp_path: Path) -> Non
     assert counts["special_tokens"]["▁<EOT>"] >= 400
     assert counts["sample_files"] == 0
     assert (counts["is_exact"], counts["inexact_files"]) == (False, 1)
+
+
+def test_a_gguf_is_loaded_like_the_tokenizer_in_it(
+    checkpoint: Checkpoint, checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    write_gguf(checkpoint, tmp_path / "model.gguf", "f32")
+    prints = {
+        make_step(TokenizeConfig(load=str(place))).fingerprint(Store(str(tmp_path)))
+        for place in (tmp_path / "model.gguf", tmp_path, checkpoint_folder)
+    }
+    assert len(prints) == 1
 
 
 def test_the_content_of_a_loaded_file_decides(tokenizer: Tokenizer, tmp_path: Path) -> None:

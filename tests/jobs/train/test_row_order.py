@@ -20,12 +20,58 @@ def test_every_epoch_reads_every_row_once(sizes: list[int], seed: int) -> None:
     assert set(read[sum(sizes) :]) == everything
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 4, 6, 12])
-def test_workers_share_the_rows_of_a_step(world: int) -> None:
-    order = RowOrder(0, [50], 12)
-    for step in (0, 3, 7):
-        shares = [order.rows_of_rank(step, rank, world) for rank in range(world)]
-        assert [row for share in shares for row in share] == order.rows_of_step(step)
+@given(st.integers(1, 20), st.integers(1, 24), st.integers(0, 9))
+def test_any_number_of_parts_reads_the_same_rows_in_the_same_order(
+    global_batch: int, parts: int, step: int
+) -> None:
+    order = RowOrder(0, [30, 17], global_batch, [(2, 5)])
+    shares = [order.rows_of_rank(step, part, parts) for part in range(parts)]
+    (alone,) = [order.rows_of_rank(step, 0, 1)]
+    assert [row for share in shares for row in share if row is not None] == alone
+    assert len(alone) == global_batch
+    assert {len(share) for share in shares} == {-(-global_batch // parts)}
+
+
+skips = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 6)), max_size=3)
+
+
+@given(skips, st.integers(1, 5), st.integers(1, 4))
+def test_skips_shift_what_comes_after(
+    skips: list[tuple[int, int]], global_batch: int, parts: int
+) -> None:
+    order = RowOrder(1, [200], global_batch, skips)
+    positions = iter(range(200))
+    for step in range(9):
+        for from_step, rows in skips:
+            if from_step == step:
+                list(itertools.islice(positions, rows))
+        wanted = [order.row_at(position) for position in itertools.islice(positions, global_batch)]
+        shares = [order.rows_of_rank(step, part, parts) for part in range(parts)]
+        assert [row for share in shares for row in share if row is not None] == wanted
+
+
+@given(skips, st.integers(1, 6), st.integers(1, 5))
+def test_nothing_is_read_twice_within_an_epoch(
+    skips: list[tuple[int, int]], global_batch: int, parts: int
+) -> None:
+    order = RowOrder(2, [60, 41], global_batch, skips)
+    read = [
+        row
+        for step in range((101 - sum(rows for _, rows in skips)) // global_batch)
+        for part in range(parts)
+        for row in order.rows_of_rank(step, part, parts)
+        if row is not None
+    ]
+    assert len(set(read)) == len(read) > 60
+
+
+def test_a_rollback_never_meets_the_skipped_rows_again() -> None:
+    """Steps 4 to 6 went wrong; training goes back to 4 and on with what came after 6."""
+    before, after = RowOrder(0, [100], 4), RowOrder(0, [100], 4, [(4, 12)])
+    assert after.rows_of_rank(3, 0, 1) == before.rows_of_rank(3, 0, 1)
+    assert after.rows_of_rank(4, 0, 1) == before.rows_of_rank(7, 0, 1)
+    with pytest.raises(ValueError, match="not taken back"):
+        RowOrder(0, [100], 4, [(4, -1)])
 
 
 def test_rounds_are_read_in_different_orders() -> None:

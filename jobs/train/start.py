@@ -1,0 +1,51 @@
+"""The weights that a run starts from: fresh draws, or those of an open model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from treespan.jobs.train.config import TrainConfig
+from treespan.model.config import ModelConfig
+from treespan.model.starting_weights import (
+    fit_vocabulary,
+    fitted_vocab_size,
+    read_starting_weights,
+)
+from treespan.model.tokenizer import Tokenizer
+from treespan.model.transformer import Transformer, init_weights
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A shape, and where its weights come from. Cheap to send to a worker."""
+
+    model_config: ModelConfig
+    seed: int
+    path: str | None
+    tokenizer_json: str
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Names of ``Transformer`` and whole tensors; a tied output projection is left out."""
+        if self.path is not None:
+            opened = read_starting_weights(self.path)
+            tokenizer = Tokenizer(self.tokenizer_json)
+            yield from fit_vocabulary(opened, tokenizer, seed=self.seed).items()
+            return
+        model = Transformer(self.model_config)
+        init_weights(model, self.seed)
+        for name, parameter in model.named_parameters():
+            yield name, parameter.detach()
+
+
+def starting_point(config: TrainConfig, tokenizer: Tokenizer) -> StartingPoint:
+    """Where ``config`` starts. Raises ``UserError`` for weights that cannot be read."""
+    if config.start_from is None:
+        shape = config.shape(tokenizer.vocab_size)
+    else:
+        shape = read_starting_weights(config.start_from).config
+        rows = fitted_vocab_size(shape, tokenizer)
+        shape = shape.model_copy(update={"vocab_size": rows})
+    return StartingPoint(shape, config.seed, config.start_from, tokenizer.serialized)

@@ -1,0 +1,58 @@
+"""Publishing training states while training goes on.
+
+A save copies the worker's share to host memory, which is all that training waits for; a thread
+writes it to the store. Should a save come while the one before is still being written, training
+waits for it: two copies at once might not fit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from treespan.jobs.train.train_state import RunState, TrainStates, Values
+
+
+class StateWriter:
+    """Writes the states of one worker, in the order in which they were saved."""
+
+    def __init__(self, states: TrainStates, rank: int, world: int, keep: int) -> None:
+        self._states = states
+        self._place = (rank, world)
+        self._keep = keep
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self.problem = ""
+        """Why the last save failed; "" if it did not. Older states are kept then."""
+
+    def save(self, attempt: int, step: int, values: Sequence[Values], run: RunState) -> None:
+        """Start writing; ``values`` and ``run`` must not change any more."""
+        self.wait()
+        first = self._place[0] == 0
+        arguments = (attempt, step, values, run if first else None)
+        self._thread = threading.Thread(
+            target=self._write, args=arguments, name="train-state", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until all is written. What is not the store's fault is raised here."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            raise self._error
+
+    def _write(
+        self, attempt: int, step: int, values: Sequence[Values], run: RunState | None
+    ) -> None:
+        try:
+            if run is not None:
+                # Now the state before this one is complete, or its worker has died.
+                self._states.keep_newest(self._keep)
+            self._states.write_share(attempt, step, self._place, values, run)
+            self.problem = ""
+        except OSError as error:
+            self.problem = str(error)
+        except BaseException as error:  # noqa: BLE001 - raised where training waits for it
+            self._error = error

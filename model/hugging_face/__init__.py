@@ -1,0 +1,1 @@
+"""Hugging Face's files: ``config.json`` and the files of weights beside it."""
