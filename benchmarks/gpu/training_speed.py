@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,10 @@ from benchmarks.gpu.rows import random_documents, seconds
 from benchmarks.gpu.scales import Scale, Training
 from torch import Tensor
 
+from treespan.jobs.train.hardware import peak_flops
 from treespan.model.attention import document_positions
 from treespan.model.packed_attention import packed_rows
 
-PEAKS = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}
-"""Dense bf16 operations per second by part of the device's name: NVIDIA's data sheets, SXM."""
 DOCUMENT = 1024
 """Mean tokens of a document in packed rows; two at least."""
 SLOWEST = 1.05
@@ -40,7 +38,7 @@ def measure(scale: Scale, found: Recorder, case: str) -> None:
     found.show("tokens per second", tokens / whole)
     operations = training.model.flops_per_token(training.seq_len) * tokens / whole
     found.show("operations per second", operations / 1e12, "TFLOP/s")
-    peak = peak_flops(scale.device)
+    peak = peak_flops(scale.device) or float("nan")  # of a GPU that the table does not have
     what = f"share of the peak of {peak / 1e12:.4g} TFLOP/s (MFU)"
     if training.target is None:
         found.show(what, operations / peak)
@@ -79,15 +77,3 @@ def one_step(
         return loss.detach()
 
     return step
-
-
-def peak_flops(device: torch.device) -> float:
-    """From ``PEAKS``, or measured on a product of large matrices where the device is not there."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        for part, peak in PEAKS.items():
-            if part in name:
-                return peak
-    size = 8192 if device.type == "cuda" else 512
-    a, b = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
-    return 2 * math.pow(size, 3) / seconds(lambda: a @ b, device, 10)
