@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-plan bench-rows bench-sample bench-tokenizers bench-train clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-gpu bench-graph bench-pack bench-plan bench-rows bench-sample bench-tokenizers bench-train clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-graph: setup ## Share of imports resolved, on a run of STORE; GRAPH="--gro
 
 bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="--check" checks every hole.
 	$(BIN)/python -m benchmarks.pack --store $(STORE) $(PACK)
+
+bench-gpu: setup ## Training on one GPU: right answers and speed; GPU=--toy runs it small on a CPU.
+	PYTHON=$(BIN)/python benchmarks/gpu/run.sh $(GPU)
 
 bench-train: setup ## Training steps beside Hugging Face's and litgpt's; TRAIN="--sizes 25m".
 	$(BIN)/python -m benchmarks.train $(TRAIN)

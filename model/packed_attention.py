@@ -256,7 +256,7 @@ class _Varlen(PackedRows):
 def _varlen_lacks(device: torch.device) -> str:
     """What is missing for ``varlen`` on ``device``; empty if nothing is."""
     if device.type != "cuda":
-        return f"a GPU, and runs on a {device.type}"
+        return f"a GPU, not a {device.type}"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return "a GPU of compute capability 8.0 or newer"
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:

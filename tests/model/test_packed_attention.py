@@ -179,7 +179,7 @@ def test_back_ends_that_cannot_run_say_so() -> None:
     heads, upstream = random_heads(1, 8, 2, torch.float32)
     with pytest.raises(UserError, match=r"no backward pass on the CPU.*auto or documents"):
         with_gradients(heads, upstream, ids, "flex")
-    with pytest.raises(UserError, match=r"varlen needs a GPU, and runs on a cpu.*auto"):
+    with pytest.raises(UserError, match=r"varlen needs a GPU, not a cpu.*auto"):
         packed_rows(ids, "varlen")
     with pytest.raises(UserError, match=r"no back end of attention 'flash'.*'documents'"):
         packed_rows(ids, "flash")
