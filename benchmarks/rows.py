@@ -4,8 +4,8 @@
 
 Shards of made-up tokens, in segments of 500, are read in random order by one process on one core.
 Then a consumer takes batches from a ``Prefetcher`` and multiplies matrices for as long as training
-at so many tokens per second would compute, on the same core: what it waits for, and how much longer
-all of it takes than the products alone, is what reading rows costs a step.
+at so many tokens per second would compute, on the same core: what it waits, and the processor time of
+the thread that prepares, is what rows cost a step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from treespan.platform.store import Store
 
 SHARDS, SEGMENT_TOKENS, MICRO_BATCH, DEPTH = 8, 500, 2, 4
 SECONDS = 4.0
-"""Of computing, for each speed."""
+"""Of computing at each speed; at least two steps."""
 
 
 def made_up(rows: int, seq_len: int, rng: np.random.Generator) -> pa.RecordBatch:
@@ -98,36 +98,28 @@ def rates(reader: ShardReader) -> tuple[float, float]:
 
 def waits(reader: ShardReader, tokens_per_second: float) -> tuple[float, float]:
     """Of a consumer that computes at this speed: the share of its time that it waits for batches,
-    and how much longer than computing alone it takes, as a share."""
+    and the processor seconds of the preparing thread for each second."""
     matrix = torch.rand(256, 256)
     started = time.perf_counter()
     for _ in range(500):
         matrix @ matrix
     one = (time.perf_counter() - started) / 500
-    steps = max(1, round(SECONDS * tokens_per_second / (MICRO_BATCH * reader.seq_len)))
-    products = max(1, round(SECONDS / steps / one))
+    step_seconds = MICRO_BATCH * reader.seq_len / tokens_per_second
     order = RowOrder(0, [reader.rows], MICRO_BATCH)
 
     def batches(step: int) -> Iterator[Batch]:
         places = order.rows_of_rank(step, 0, 1)
         yield batch_of([place and reader.row(place[1]) for place in places], reader.seq_len)
 
-    def compute() -> float:
-        started = time.perf_counter()
-        for _ in range(steps):
-            for _ in range(products):
-                matrix @ matrix
-        return time.perf_counter() - started
-
-    alone = compute()
     with Prefetcher(batches, 0, DEPTH) as prefetcher:
-        started = time.perf_counter()
-        for step in range(steps):
+        started, mine, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
+        for step in range(max(2, round(SECONDS / step_seconds))):
             for _ in prefetcher.batches(step):
-                for _ in range(products):
+                for _ in range(max(1, round(step_seconds / one))):
                     matrix @ matrix
         took = time.perf_counter() - started
-        return prefetcher.wait_seconds / took, took / alone - 1
+        preparing = (time.process_time() - all_threads) - (time.thread_time() - mine)
+        return prefetcher.wait_seconds / took, preparing / took
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -145,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add_column(heading, justify="right")
     for speed in speeds:
         table.add_column(f"waits at {speed:,.0f} tokens/s", justify="right")
-        table.add_column("longer", justify="right")
+        table.add_column("thread", justify="right")
     for seq_len in map(int, options.seq_lens.split(",")):
         with tempfile.TemporaryDirectory(prefix="treespan-rows-") as folder:
             store = Store(str(Path(folder)))

@@ -149,7 +149,8 @@ def _local(path: str, files_of: Callable[[list[str]], set[str]]) -> Iterator[Pat
         wanted = {name}
     else:
         store, name = Store(path), ""
-        wanted = set() if store.is_local else files_of(store.list_files(""))
+        names = [] if store.is_local else store.list_files("")
+        wanted = files_of([inside for inside in names if "/" not in inside])
     with store.local_folder("", wanted.__contains__) as local:
         yield local / name
 

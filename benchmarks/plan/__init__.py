@@ -1,1 +1,1 @@
-"""What ``treespan plan`` predicts for this machine, beside what real steps take."""
+"""What `treespan plan` predicts for this machine, beside what real steps take."""

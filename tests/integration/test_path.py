@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
+import yaml
 
 from treespan.jobs.pipeline import STEP_NAMES, Outcome, load_recipe, run_recipe
+from treespan.model.checkpoint import load_checkpoint
 from treespan.platform import quickstart
 from treespan.platform.progress import Progress
 from treespan.platform.run_record import read_run
@@ -271,3 +274,43 @@ def wait_until_inside(store: Store, step: str, process: "subprocess.Popen[bytes]
             return
         time.sleep(0.005)
     raise TimeoutError(step)
+
+
+def test_adapters_of_a_model_of_ours_on_as_many_workers_as_there_are(
+    whole: Outcome, store: Store, recipe: Path, tmp_path: Path
+) -> None:
+    """Goes on from the trained checkpoint: LoRA under ZeRO-3, between one and two workers."""
+    start = store.path(f"{whole.outputs['train'].folder}/checkpoint")
+    changes = [
+        "name=continued",
+        "evaluate.files=3",
+        f"tokenize.load={start}",
+        f"train.start_from={start}",
+        "train.model={}",
+        "train.steps=6",
+        "train.lora={rank: 4, train_embeddings: true}",
+        "train.ema_decay=0.5",
+        "train.optimizer.learning_rate=0.01",
+        "train.execution={num_workers: [1, 2], zero_stage: 3, micro_batch: 2}",
+        "train.checkpoints.every_steps=4",
+        "report.title=Continued",
+    ]
+    # What `--set` cannot take away: the recipe changes the shape of a preset.
+    values = yaml.safe_load(recipe.read_text())
+    del values["train"]["model"], values["train"]["execution"]
+    changed = recipe.with_name("continued.yaml")
+    changed.write_text(yaml.safe_dump(values))
+    outcome = run_recipe(load_recipe(changed, changes), store, Progress(quiet=True))
+    train = outcome.outputs["train"]
+    assert [p["zero_stage"] for p in train.manifest["measures"]["placements"]] == [3]
+    assert train.manifest["measures"]["placements"][0]["workers"] in (1, 2)
+    assert train.counts["validation"]["last"] < train.counts["validation"]["first"]
+    folders = [Path(store.path(f"{train.folder}/{name}")) for name in ("start", "checkpoint")]
+    before, after = (load_checkpoint(folder).model.state_dict() for folder in folders)
+    changed_names = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "model.layers.0.mlp.up_proj.weight" in changed_names
+    assert "model.embed_tokens.weight" in changed_names
+    assert "model.norm.weight" not in changed_names  # frozen
+    assert (folders[0].parent / "adapters" / "adapter_model.safetensors").is_file()
+    scores = outcome.outputs["evaluate"].counts["scores"]["ntp"]
+    assert scores["trained"]["nats_per_byte"] < scores["untrained"]["nats_per_byte"]

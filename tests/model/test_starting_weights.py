@@ -290,7 +290,7 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     folder = save(tmp_path / "open", own, peer, max_shard_size=30_000)
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "original").mkdir()
-    (folder / "original" / "consolidated.00.pth").write_bytes(b"x")
+    (folder / "original" / "model.safetensors").write_bytes(b"x")
     copies: list[Path] = []
     copy_out = Store.copy_out
 
@@ -308,6 +308,7 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     name, _ = next(tensors)
     assert all(path.exists() for path in copies)
     assert {path.suffix for path in copies} == {".json", ".safetensors"}
+    assert "original" not in {path.parent.name for path in copies}
     assert {name, *(name for name, _ in tensors)} == peer.state_dict().keys()
     del tensors
     gc.collect()
@@ -316,6 +317,25 @@ def test_remote_places_are_copied_for_as_long_as_they_are_read(
     with pytest.raises(UserError, match="holds no config") as caught:
         read_starting_weights(str(folder))
     assert str(folder) in caught.value.problem
+
+
+def test_an_object_store(tmp_path: Path, own: Tokenizer, s3: Callable[[str], str]) -> None:
+    peer = make_peer("qwen2", 290)
+    uri = s3("bucket/models/open")
+    for path in save(tmp_path, own, peer, max_shard_size=30_000).iterdir():
+        Store(uri).copy_in(path.name, path)
+    weights = read_starting_weights(uri)
+    tokens = torch.tensor([own.encode(CODE)])
+    with torch.no_grad():
+        expected = peer(tokens).logits
+    model = model_of(weights, fit_vocabulary(weights, own))
+    torch.testing.assert_close(logits(model, tokens), expected, atol=1e-5, rtol=1e-5)
+    for place in (uri, s3("bucket/models/open/tokenizer.json")):
+        assert read_tokenizer_json(place) == own.serialized
+    with pytest.raises(UserError, match=r"no tokenizer\.json in s3://bucket/models[?]"):
+        read_tokenizer_json(s3("bucket/models"))
+    with pytest.raises(UserError, match=r"s3://bucket/nothing[?].* holds no config\.json"):
+        read_starting_weights(s3("bucket/nothing"))
 
 
 def rename(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:

@@ -84,7 +84,7 @@ def make_plan(asked: Asked) -> Plan:
         others=best_by_stage(found),
         by_workers=_by_workers(job, device, train, asked) if row else (),
         warnings=warnings(now, device),
-        notes=list(_notes(asked, train)),
+        notes=_notes(asked, train),
         is_gpu=device.is_gpu,
     )
 
@@ -113,12 +113,11 @@ def _by_workers(job: Job, device: Device, train: TrainConfig, asked: Asked) -> l
 
 
 def _notes(asked: Asked, train: TrainConfig) -> list[str]:
-    notes = [
-        (
-            "Rows are taken as one document each; shorter documents need less attention. Waiting "
-            "for data, starting, validation and lost workers are not counted"
-        )
-    ]
+    said = (
+        "Rows are taken as one document each; shorter documents need less attention. Waiting for "
+        "data, starting, validation and lost workers are not counted"
+    )
+    notes = [said]
     if asked.gpu is not None:
         notes.append(
             "GPU figures rest on data sheets and assumed shares of their peaks, see docs/planning.md; "

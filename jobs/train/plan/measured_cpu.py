@@ -27,9 +27,10 @@ from treespan.jobs.train.plan.communication import Links
 from treespan.jobs.train.plan.gloo_rate import measure_gloo
 from treespan.jobs.train.plan.operations import Product
 from treespan.jobs.train.plan.setting import Job, Setting
-from treespan.model.attention import attend, document_ids, document_mask
+from treespan.model.attention import attend, document_ids
 from treespan.model.fused import rotate
 from treespan.model.loss import token_losses
+from treespan.model.packed_attention import packed_rows
 from treespan.model.rope import rope_tables
 from treespan.model.transformer import RmsNorm
 
@@ -137,11 +138,11 @@ class MeasuredCpu:
         def measure(*, backward: bool) -> float:
             counts = (model.num_heads, model.num_kv_heads, model.num_kv_heads)
             heads = [_draw((1, tokens, count, model.head_dim), dtype) for count in counts]
-            mask = document_mask(document_ids([[tokens]], tokens))
+            rows = packed_rows(document_ids([[tokens]], tokens), dtype=dtype)
 
             def call() -> Tensor:
                 query, keys, values = (each.transpose(1, 2) for each in heads)
-                return attend(query, keys, values, mask)
+                return attend(query, keys, values, rows)
 
             return _best_both(call, heads) if backward else _best(call)
 
@@ -212,7 +213,7 @@ class MeasuredCpu:
         def measure() -> float:
             weights = torch.nn.Parameter(torch.zeros(size))
             weights.grad = torch.full((size,), 1e-3)
-            optimizer = torch.optim.AdamW([weights])
+            optimizer = torch.optim.AdamW([weights], fused=True)
             return _best(optimizer.step) / size
 
         engine = _ENGINE_BYTES / self._large_rate

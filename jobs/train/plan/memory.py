@@ -7,8 +7,8 @@ this worker.
 State follows ZeRO (arXiv 1910.02054, section 3.1) with what our engine adds: gradients are summed in
 float32. Under bf16 a parameter has 2 bytes of weight, 2 of the gradient that autograd leaves, 4 of
 summed gradient, 4 of float32 weight and 8 of Adam's two means: 20 with ZeRO 0, of which ZeRO 1 splits
-the last two over the workers, ZeRO 2 the summed gradient too, ZeRO 3 everything. While AdamW runs, two
-arrays of its size come on top, by when activations are gone: the larger of the two counts.
+the last two over the workers, ZeRO 2 the summed gradient too, ZeRO 3 everything. For the update,
+gradients are joined into one more array, by when activations are gone: the larger of the two counts.
 
 Activations are counted tensor by tensor for this model's block, as Megatron does for its own (arXiv
 2205.05198, section 4.1: 34 t D a layer with attention fused): autograd keeps, with width times b
@@ -87,7 +87,7 @@ def memory_of(job: Job, setting: Setting, *, on_gpu: bool) -> Memory:
     left = value * whole if job.bf16 else 0.0
     gradients = left + 4.0 * (part if stage >= 2 else parameters)
     master = 4.0 * part if job.bf16 else 0.0
-    optimizer, workspace = 8.0 * part, 8.0 * part
+    optimizer, workspace = 8.0 * part, 4.0 * part
     host = disk = 0.0
     if setting.offload != "none":
         # The sum of gradients and the update are the host's.

@@ -1,13 +1,12 @@
 """The training loop on one worker, without Ray: what a step records, and what disturbs it not."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from tests.jobs.train.small_run import (
     MODEL,
     ROWS,
@@ -26,19 +25,8 @@ from treespan.model.objectives import OBJECTIVES
 from treespan.platform.errors import UserError
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    rendezvous = tmp_path_factory.mktemp("group") / "file"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}.items():
-            patch.setenv(name, str(value))
-        dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=0, world_size=1)
-        yield
-        dist.destroy_process_group()
-
-
 @pytest.fixture
-def worker(tmp_path: Path) -> Callable[..., Worker]:
+def worker(one_process_group: None, tmp_path: Path) -> Callable[..., Worker]:
     write_shards(tmp_path)
 
     def make(states: str = "states", hooks: Watch | None = None, **changes: Any) -> Worker:
