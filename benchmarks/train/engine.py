@@ -6,9 +6,12 @@ import os
 import tempfile
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import nn
+
+from treespan.jobs.train.config import ExecutionConfig, TrainConfig
+from treespan.jobs.train.engine import deepspeed_config
+from treespan.jobs.train.guarded_adamw import GuardedAdamW
 
 
 def join_one_process_group() -> None:
@@ -19,32 +22,29 @@ def join_one_process_group() -> None:
 
 
 def deepspeed_engine(model: nn.Module, micro_batch: int) -> Any:
-    """ZeRO 2, bfloat16 with float32 sums, torch's fused AdamW, clipping: the defaults of a recipe."""
+    """What a recipe's defaults give one worker: ZeRO 2, bfloat16, fused AdamW, clipping."""
     import deepspeed
     import deepspeed.ops
 
     # Would be compiled at start; one process has nobody to speak to.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.1},
-            {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
-        ],
-        lr=3e-4,
-        betas=(0.9, 0.95),
-        fused=True,
+    config = TrainConfig(
+        steps=1,
+        global_batch=micro_batch,
+        execution=ExecutionConfig(num_workers=1, micro_batch=micro_batch),
     )
+    decay = config.optimizer.weight_decay
     engine, *_ = deepspeed.initialize(
         model=model,
-        optimizer=optimizer,
-        config={
-            "train_micro_batch_size_per_gpu": micro_batch,
-            "gradient_accumulation_steps": 1,
-            "gradient_clipping": 1.0,
-            "bf16": {"enabled": True},
-            "data_types": {"grad_accum_dtype": "fp32"},
-            "zero_optimization": {"stage": 2},
-            "steps_per_print": 10**9,
-        },
+        optimizer=GuardedAdamW(
+            [
+                {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+            ],
+            lr=config.optimizer.learning_rate,
+            betas=(config.optimizer.beta1, config.optimizer.beta2),
+            fused=True,
+        ),
+        config=deepspeed_config(config, 1),
     )
     return engine
