@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/*.py $(addprefix benchmarks/,dedup gpu graph pack plan rows sampling throughput tokenizers train)
+	$(BIN)/mypy benchmarks/*.py $(addprefix benchmarks/,dedup gpu graph pack plan sampling throughput tokenizers train)
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
 test: setup ## All tests; those that start Ray share one cluster.
