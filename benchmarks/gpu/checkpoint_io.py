@@ -1,4 +1,4 @@
-"""How long checkpoints take: the folder that serves, and DeepSpeed's training state."""
+"""How long checkpoints take: the folder that serves, and the training state."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmarks.gpu.engine import start_engine
 from benchmarks.gpu.figures import Recorder
 from benchmarks.gpu.scales import Scale
 
+from treespan.jobs.train.fragments import QUANTITIES, holding_of
+from treespan.jobs.train.train_state import RunState, TrainStates
 from treespan.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from treespan.model.fim_format import FimFormat
 from treespan.model.tokenizer import train
+from treespan.platform.store import Store
 
 
 def measure(scale: Scale, found: Recorder) -> None:
@@ -32,9 +36,34 @@ def measure(scale: Scale, found: Recorder) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _served(scale, engine.module.transformer, folder / "served", found)
-        state = folder / "state"
-        _timed("training state, written", lambda: engine.save_checkpoint(str(state)), state, found)
-        _timed("training state, read", lambda: engine.load_checkpoint(str(state)), state, found)
+        _training_state(engine, folder / "state", found)
+
+
+def _training_state(engine: Any, folder: Path, found: Recorder) -> None:
+    """What training waits for, what a thread does meanwhile, and what a resume takes."""
+    folder.mkdir()
+    holding, states = holding_of(engine), TrainStates(Store(str(folder)), "states")
+    holding.make_moments(updates=1)
+    started = time.perf_counter()
+    values = [
+        (fragment, quantity, holding.view(fragment, quantity).detach().cpu().clone())
+        for fragment in holding.owned
+        for quantity in QUANTITIES
+    ]
+    found.show("training state, copied while training waits", time.perf_counter() - started, "s")
+
+    def write() -> None:
+        states.write_share(1, 1, (0, 1), values, RunState())
+
+    def read() -> None:
+        for fragment, quantity, part in states.read(
+            states.complete()[0], holding.fragments, QUANTITIES
+        ):
+            holding.write(fragment, quantity, part)
+        holding.commit()
+
+    _timed("training state, written", write, folder, found)
+    _timed("training state, read", read, folder, found)
 
 
 def _served(scale: Scale, model: torch.nn.Module, folder: Path, found: Recorder) -> None:

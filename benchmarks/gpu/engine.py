@@ -1,31 +1,22 @@
-"""The one place that knows how a model is wrapped for training."""
+"""The trainer's own model and engine on one device: the one place that knows how they are called."""
 
 from __future__ import annotations
 
 import os
 import socket
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from treespan.model.attention import PackedRows
+from treespan.jobs.train.config import ExecutionConfig, TrainConfig
+from treespan.jobs.train.engine import building, initialize
+from treespan.jobs.train.loss_model import LossModel
+from treespan.model.attention import document_positions
 from treespan.model.config import ModelConfig
-from treespan.model.loss import token_losses
+from treespan.model.packed_attention import packed_rows
 from treespan.model.transformer import Transformer
-
-
-class _MeanLoss(nn.Module):
-    def __init__(self, transformer: Transformer) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(
-        self, tokens: Tensor, positions: Tensor, rows: PackedRows, targets: Tensor
-    ) -> Tensor:
-        """The mean loss, float32 []."""
-        hidden = self.transformer(tokens, positions, rows)
-        return token_losses(hidden, self.transformer.output_weight, targets).mean()
 
 
 def start_engine(
@@ -39,44 +30,47 @@ def start_engine(
     compiled: bool,
 ) -> Any:
     """DeepSpeed around a model with torch's own fresh weights: bfloat16, AdamW in float32."""
-    import deepspeed
-    import deepspeed.ops
-
-    # Would be compiled at start; one process needs no exchange.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    _be_alone(device)
-    zero: dict[str, Any] = {"stage": zero_stage}
-    if offload:
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": device.type == "cuda"}
-    settings = {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": 1,
-        "gradient_clipping": 1.0,
-        "bf16": {"enabled": True},
-        "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": 10**9,
-    }
-    splitting = deepspeed.zero.Init(
-        config_dict_or_path=settings, dtype=torch.bfloat16, enabled=zero_stage == 3
+    config = TrainConfig(
+        steps=1,
+        global_batch=micro_batch,
+        execution=ExecutionConfig.model_validate(
+            {
+                "num_workers": 1,
+                "use_gpu": device.type == "cuda",
+                "micro_batch": micro_batch,
+                "zero_stage": zero_stage,
+                "offload": "cpu" if offload else "none",
+            }
+        ),
     )
-    with splitting, device:
-        model = _MeanLoss(Transformer(shape))
+    _be_alone(device)
+    # What is offloaded must not be made on the device first.
+    with building(config, 1), nullcontext() if offload else device:
+        model = LossModel(Transformer(shape), config.heads)
     model.transformer.checkpoint_activations = recompute
     if compiled:
         for block in model.transformer.model.layers:
             block.compile(dynamic=False)
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True),
-        config=settings,
-    )
-    if zero_stage == 3:
-        # The loss reads the output projection outside of the layer that owns it.
-        deepspeed.zero.register_external_parameter(model, model.transformer.lm_head.weight)
+    engine = initialize(model, config, 1)
     engine.train()
     return engine
+
+
+def step(engine: Any, tokens: Tensor, targets: Tensor, documents: Tensor) -> Tensor:
+    """One optimizer step on ``[B, T]`` tokens; ``documents`` are on the CPU. Gives the mean loss."""
+    device = engine.device
+    _, total, _ = engine(
+        tokens,
+        document_positions(documents).to(device),
+        packed_rows(documents, device=device),
+        targets,
+        documents.to(device),
+        torch.full(tokens.shape, float("nan"), device=device),
+    )
+    engine.backward(total / tokens.numel())
+    engine.step()
+    mean: Tensor = total.detach() / tokens.numel()
+    return mean
 
 
 def _be_alone(device: torch.device) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from benchmarks.gpu.engine import start_engine
+from benchmarks.gpu.engine import start_engine, step
 from benchmarks.gpu.figures import Recorder
 from benchmarks.gpu.rows import random_documents, seconds
 from benchmarks.gpu.scales import Scale, Training
 from torch import Tensor
 
 from treespan.jobs.train.hardware import peak_flops
-from treespan.model.attention import document_positions
-from treespan.model.packed_attention import packed_rows
 
 DOCUMENT = 1024
 """Mean tokens of a document in packed rows; two at least."""
@@ -53,11 +52,11 @@ def measure(scale: Scale, found: Recorder, case: str) -> None:
 
 def _time(engine: Any, training: Training, scale: Scale, documents: int) -> float:
     """Seconds of a step."""
-    step = one_step(
+    run = one_step(
         engine, training.micro_batch, training.seq_len, training.model.vocab_size, documents
     )
-    step()
-    return seconds(step, scale.device, scale.steps)
+    run()
+    return seconds(run, scale.device, scale.steps)
 
 
 def one_step(
@@ -66,14 +65,4 @@ def one_step(
     """An optimizer step on random rows, the same at every call; gives its loss."""
     tokens = torch.randint(vocab_size, (rows, seq_len), device=engine.device)
     ids = random_documents(rows, seq_len, documents)
-    positions = document_positions(ids).to(engine.device)
-    targets = tokens.roll(-1, 1)
-
-    def step() -> Tensor:
-        packed = packed_rows(ids, device=engine.device)
-        loss: Tensor = engine(tokens, positions, packed, targets)
-        engine.backward(loss)
-        engine.step()
-        return loss.detach()
-
-    return step
+    return partial(step, engine, tokens, tokens.roll(-1, 1), ids)

@@ -70,17 +70,28 @@ def building(config: TrainConfig, world: int) -> AbstractContextManager[Any]:
 def initialize(model: LossModel, config: TrainConfig, world: int) -> Any:
     """The DeepSpeed engine of one worker; its process group must be there."""
     import deepspeed
+
+    wrapped: nn.Module = model
+    if config.precision == "bf16" and config.execution.zero_stage == 0:
+        wrapped = CastWeights(model)
+    engine = engine_around(wrapped, config, world)
+    if config.execution.zero_stage == 3:
+        # The loss reads the output projection outside of the layer that owns it.
+        deepspeed.zero.register_external_parameter(model, model.transformer.lm_head.weight)
+    return engine
+
+
+def engine_around(model: nn.Module, config: TrainConfig, world: int) -> Any:
+    """DeepSpeed and AdamW around any model."""
+    import deepspeed
     import deepspeed.ops
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Would be compiled at start: a minute, and only with a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    wrapped: nn.Module = model
-    if config.precision == "bf16" and config.execution.zero_stage == 0:
-        wrapped = CastWeights(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     engine, *_ = deepspeed.initialize(
-        model=wrapped,
+        model=model,
         optimizer=GuardedAdamW(
             [
                 {
@@ -95,9 +106,6 @@ def initialize(model: LossModel, config: TrainConfig, world: int) -> Any:
         ),
         config=deepspeed_config(config, world),
     )
-    if config.execution.zero_stage == 3:
-        # The loss reads the output projection outside of the layer that owns it.
-        deepspeed.zero.register_external_parameter(model, model.transformer.lm_head.weight)
     return engine
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from treespan.jobs.train.anomalies import SpikeRule
 from treespan.jobs.train.batch import Batch
+from treespan.jobs.train.collective import Collective
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.ema import Ema
 from treespan.jobs.train.engine import building, initialize
@@ -97,6 +97,7 @@ class Worker:
         self._states = states
         self._writer = StateWriter(states, place.rank, place.world, config.checkpoints.keep)
         self._rule = SpikeRule(config.anomalies)
+        self._together = Collective(place.world, place.device)
         self.engine = self._make_engine(model_config)
         self._holding = holding_of(self.engine)
         self._guard = GradientGuard(self.engine, config.optimizer.gradient_clip, self._rule)
@@ -128,10 +129,7 @@ class Worker:
         """Go on from the newest intact state, or else from the start."""
         self._holding.install(start(), zero=HEAD_MODULES)
         self._restore_newest(before=None)
-        attempt = torch.tensor(self._states.next_attempt())
-        if self.place.world > 1:
-            dist.broadcast(attempt, 0)
-        self._attempt = int(attempt)
+        self._attempt = int(self._together.first(self._states.next_attempt()))
         execution = self.config.execution
         placement = {
             "from_step": self.next_step,
@@ -150,12 +148,7 @@ class Worker:
         Every worker reads what it needs; if a share is damaged, all take the state before.
         """
         found = [s for s in self._states.complete() if before is None or s.step < before]
-        names = [state.folder for state in found]
-        if self.place.world > 1:
-            shared = [names]
-            dist.broadcast_object_list(shared, 0)
-            names = shared[0]
-        for state in (state for name in names for state in found if state.folder == name):
+        for state in self._together.first(found):
             problem = self._restore(state)
             if not problem:
                 return True
@@ -174,7 +167,7 @@ class Worker:
                 values += self._states.read(state, holding.owned, [EMA])
         except DamagedStateError as error:
             problem = str(error)
-        if self._any(bool(problem)):
+        if self._together.any(bool(problem)):
             return problem or "another worker found it so"
         holding.make_moments(run.updates)
         for fragment, quantity, part in values:
@@ -190,13 +183,6 @@ class Worker:
         holding.commit()
         self.run_state = run
         return ""
-
-    def _any(self, mine: bool) -> bool:
-        """Whether it is so on any worker."""
-        flag = torch.tensor(float(mine))
-        if self.place.world > 1:
-            dist.all_reduce(flag)
-        return bool(flag)
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -279,9 +265,7 @@ class Worker:
         if self._ema is not None and not skipped:
             self._ema.update(self._owned_weights())
         asking = torch.tensor([float(self._hooks.time_to_ask())], dtype=torch.float64)
-        together = torch.cat((sums.flatten(), heads.flatten(), asking))
-        if world > 1:
-            dist.all_reduce(together)
+        together = self._together.sum(torch.cat((sums.flatten(), heads.flatten(), asking)))
         sums = together[: sums.numel()].view_as(sums)
         heads = together[sums.numel() : -1].view_as(heads)
         self._asked = bool(together[-1])
@@ -297,13 +281,14 @@ class Worker:
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Losses ``[B, T]``, what is differentiated, and the heads' sums, of one micro batch."""
-        device = self.place.device
+        device, sequence = self.place.device, self.place.sequence
+        documents = batch.documents if sequence is None else sequence.part(batch.documents)
         result: tuple[Tensor, Tensor, Tensor] = self.engine(
             batch.tokens.to(device, non_blocking=True),
             batch.positions.to(device, non_blocking=True),
             self._rows_of(batch),
             batch.targets.to(device, non_blocking=True),
-            batch.documents.to(device, non_blocking=True),
+            documents.to(device, non_blocking=True),
             batch.middle_left.to(device, non_blocking=True),
         )
         return result
@@ -333,9 +318,7 @@ class Worker:
                 losses, _, _ = self._forward(batch)
                 sums += self._keys.sums(losses.cpu(), batch)
         self.engine.train()
-        if self.place.world > 1:
-            dist.all_reduce(sums)
-        return dict(self._keys.split(sums).by_objective)
+        return dict(self._keys.split(self._together.sum(sums)).by_objective)
 
     # -- saving and turning back -----------------------------------------------------------------
 
@@ -365,8 +348,7 @@ class Worker:
                 "Lower train.optimizer.learning_rate, or warm up for longer.",
             )
         self._writer.wait()
-        if self.place.world > 1:
-            dist.barrier()
+        self._together.barrier()
         skips = list(self.run_state.skips)
         why = f"loss {self.history[-1].loss:.3g}, norm {self.history[-1].gradient_norm:.3g}"
         if not self._restore_newest(before=here - config.spike_steps + 1):
@@ -378,8 +360,7 @@ class Worker:
         self.run_state.skips = [*skips, (back, (here - back) * self.config.global_batch)]
         self.run_state.rollbacks = [*rollbacks, {"step": here, "to": back, "why": why}]
         self._attempt += 1
-        if self.place.world > 1:
-            dist.barrier()
+        self._together.barrier()
         if self.place.rank == 0:
             self._states.forget_after(back)
         self._hooks.say(

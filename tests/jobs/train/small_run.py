@@ -16,6 +16,7 @@ from treespan.jobs.train.step_record import StepRecord, StepTiming
 from treespan.jobs.train.tally import TallyKeys
 from treespan.jobs.train.train_state import TrainStates
 from treespan.model.config import ModelConfig
+from treespan.model.sequence_parallel import sequence_group
 from treespan.model.transformer import Transformer, init_weights
 from treespan.platform.schemas import batches, shards
 from treespan.platform.store import Store
@@ -141,6 +142,8 @@ def make_worker(
 ) -> Worker:
     """A worker that reads the shards in ``folder`` and keeps its states there."""
     store = Store(str(folder))
+    shared = config.execution.sequence_parallel
+    sequence = sequence_group(shared) if shared > 1 else None
     rows = TrainingRows(
         config,
         SEQ_LEN,
@@ -148,11 +151,12 @@ def make_worker(
         open_readers(store, "heldout")[0],
         rank,
         world,
+        sequence,
     )
     return Worker(
         config,
         MODEL,
-        Place(rank, world, torch.device("cpu")),
+        Place(rank, world, torch.device("cpu"), sequence),
         rows,
         KEYS,
         TrainStates(store, states),

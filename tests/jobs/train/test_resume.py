@@ -17,7 +17,7 @@ from tests.jobs.train.small_run import make_worker, settings, write_shards
 from treespan.jobs.train.step_record import StepRecord
 
 WORLDS, STAGES = (1, 2, 3, 4), (0, 1, 2, 3)
-STEPS, MIDDLE = 6, 3
+STEPS, MIDDLE = 4, 2
 BOUND = 5e-3
 """Nats. Weights are bfloat16 between updates, gradients are summed in another order: a difference
 of one bit there moves a loss by some thousandths."""
@@ -103,6 +103,6 @@ def losses(runs: Path) -> list[list[float]]:
 
 def test_the_split_changes_nothing_but_rounding(runs: Path) -> None:
     first: Any = losses(runs)[0]
-    assert first[-1] < first[0] - 0.3
+    assert first[-1] < first[0] - 0.2
     for other in losses(runs)[1:]:
         assert other == pytest.approx(first, abs=BOUND)
