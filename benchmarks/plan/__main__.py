@@ -158,10 +158,12 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="only the first two cases")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks"), help="for the results")
     arguments = parser.parse_args(given)
-    results = [compare(case) for case in (CASES[:2] if arguments.quick else CASES)]
-    show(results, Console(width=120))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "plan.json").write_text(json.dumps(results, indent=1))
+    results = []
+    for case in CASES[:2] if arguments.quick else CASES:
+        results.append(compare(case))
+        (arguments.out / "plan.json").write_text(json.dumps(results, indent=1))
+    show(results, Console(width=120))
 
 
 if __name__ == "__main__":
