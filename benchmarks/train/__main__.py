@@ -48,9 +48,10 @@ def contestants(config: ModelConfig, asked: argparse.Namespace) -> dict[str, Ste
     if asked.compile:
         steps["Treespan, compiled blocks"], _ = ours(config, batch, compiled=True)
     try:
-        steps["litgpt"] = litgpt(config, batch)
+        steps["litgpt, bf16-mixed"] = litgpt(config, batch, mixed=True)
+        steps["litgpt, bf16-true"] = litgpt(config, batch)
         if asked.compile:
-            steps["litgpt, compiled"] = litgpt(config, batch, compiled=True)
+            steps["litgpt, bf16-true, compiled"] = litgpt(config, batch, compiled=True)
     except ImportError as missing:
         print(f"litgpt is left out: {missing}")
     return steps

@@ -1,8 +1,9 @@
 """One training step of each contestant: forward, backward, clipping, update.
 
-All have the same shape, the same number of tokens and bfloat16 weights. Under DeepSpeed are ours and
-Hugging Face's, with one configuration; litgpt steps as its own ``pretrain.py`` does, without Fabric's
-wrappers, on bfloat16 weights alone (its ``bf16-true``), which spares it the float32 copy.
+All have the same shape and the same number of tokens, and compute in bfloat16. Under DeepSpeed are
+ours and Hugging Face's, with one configuration; litgpt steps as its own ``pretrain.py`` does, without
+Fabric's wrappers: with float32 weights that are cast (``bf16-mixed``, which it takes by default for
+training where bfloat16 is), or on bfloat16 weights alone (``bf16-true``), without any in float32.
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def hugging_face(config: ModelConfig, rows: Rows) -> Step:
     return step
 
 
-def litgpt(config: ModelConfig, rows: Rows, compiled: bool = False) -> Step:
+def litgpt(
+    config: ModelConfig, rows: Rows, *, mixed: bool = False, compiled: bool = False
+) -> Step:
     """litgpt's ``GPT`` in its Llama variant, ``compiled`` as by its ``pretrain.py``, or eager.
 
     Raises ``ImportError`` where it is not installed.
@@ -137,13 +140,15 @@ def litgpt(config: ModelConfig, rows: Rows, compiled: bool = False) -> Step:
             mlp_class_name="LLaMAMLP",
             rope_base=int(config.rope_theta),
         )
-    ).to(torch.bfloat16)
+    ).to(torch.float32 if mixed else torch.bfloat16)
     if compiled:
         model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1, betas=(0.9, 0.95))
 
     def step() -> float:
-        loss = chunked_cross_entropy(model(rows.tokens), rows.targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            logits = model(rows.tokens)
+        loss = chunked_cross_entropy(logits, rows.targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
