@@ -58,7 +58,7 @@ def steps_of(recipe: Recipe) -> list[Step]:
         sample.make_step(recipe.sample, files_from),
         tokenize.make_step(recipe.tokenize, files_from),
         pack.make_step(recipe.pack, files_from),
-        train.make_step(recipe.train),
+        train.make_step(recipe.train, recipe.pack.seq_len),
     ]
     if recipe.sample.heldout_share > 0:
         steps.append(evaluate.make_step(recipe.evaluate, files_from))
@@ -82,6 +82,8 @@ def run_recipe(
     steps = steps_of(recipe)
     wanted = len(_up_to(steps, until))
     all_names = tuple(step.name for step in steps)
+    for step in steps[:wanted]:
+        step.check()
     outcome = Outcome()
     with ExitStack() as stack:
         ray_is_ours: bool | None = None

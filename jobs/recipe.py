@@ -73,6 +73,8 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _rows_fit_the_model(self) -> Recipe:
         # Found here, and not by the training step after hours of packing.
+        if self.train.start_from is not None:
+            return self  # the weights that are started from know their positions
         try:
             shape = self.train.shape(self.tokenize.vocab_size)
         except UserError as error:

@@ -42,7 +42,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, of one shape."""
-    if has_kernel(gate):
+    if has_kernel(gate) and gate.shape == up.shape and gate.dtype == up.dtype:
         gated: Tensor = _Swiglu.apply(gate, up)  # type: ignore[no-untyped-call]
         return gated
     return F.silu(gate) * up

@@ -33,24 +33,22 @@ class SequenceGroup:
     size: int
 
     def part(self, rows: Tensor) -> Tensor:
-        """What this worker holds of ``[B, T, ...]``: ``[B, T / P, ...]``, a view.
-
-        Raises ``UserError`` where the tokens do not divide.
-        """
-        if rows.shape[1] % self.size:
-            raise UserError(
-                f"rows of {rows.shape[1]} tokens cannot be shared by {self.size} workers.",
-                "Choose pack.seq_len and execution.sequence_parallel so that they divide.",
-            )
+        """What this worker holds of ``[B, T, ...]``: ``[B, T / P, ...]``, a view."""
         return rows.chunk(self.size, dim=1)[self.rank]
 
-    def check(self, config: ModelConfig) -> None:
-        """Raises ``UserError`` if the query heads cannot be shared out."""
-        if config.num_heads % self.size:
-            raise UserError(
-                f"{config.num_heads} heads cannot be shared by {self.size} workers.",
-                "Set execution.sequence_parallel to a divisor of the number of heads.",
-            )
+
+def check_shareable(config: ModelConfig, seq_len: int, size: int) -> None:
+    """Raise ``UserError`` unless ``size`` workers can share rows of ``seq_len`` tokens."""
+    if seq_len % size:
+        raise UserError(
+            f"rows of {seq_len} tokens cannot be shared by {size} workers.",
+            "Choose pack.seq_len and execution.sequence_parallel so that they divide.",
+        )
+    if config.num_heads % size:
+        raise UserError(
+            f"{config.num_heads} heads cannot be shared by {size} workers.",
+            "Set execution.sequence_parallel to a divisor of the number of heads.",
+        )
 
 
 def sequence_group(size: int) -> SequenceGroup:

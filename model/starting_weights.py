@@ -7,6 +7,7 @@ which lasts as long as the object that reads it.
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,7 @@ from treespan.platform.errors import UserError
 from treespan.platform.store import Store
 
 _FLOATS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+_END_BYTES = 1 << 20
 _ROWS = 64
 """An embedding grows to a multiple of it (ours: the tile of matrix units, as all our sizes)."""
 _FIX_TOKENIZER = (
@@ -110,8 +112,8 @@ def fitted_vocab_size(config: ModelConfig, tokenizer: Tokenizer) -> int:
 
 def fit_vocabulary(
     weights: StartingWeights, tokenizer: Tokenizer, *, seed: int = 0
-) -> dict[str, Tensor]:
-    """All tensors of ``weights``, with rows for what ``tokenizer`` adds to the model's own.
+) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of ``weights`` one by one, with rows for what ``tokenizer`` adds to the model's own.
 
     The embedding, and the output projection where it is not tied, have ``fitted_vocab_size`` rows.
     New tokens take spare rows first; how rows are set says ``added_rows``. All others keep their
@@ -128,12 +130,39 @@ def fit_vocabulary(
             )
     added = {name: row for name, row in tokenizer.ids.items() if name not in own}
     fitted = fitted_vocab_size(weights.config, tokenizer)
-    return {
-        name: with_added_rows(tensor, sorted(own.values()), added, fitted, f"{seed} {name}")
-        if name in ("model.embed_tokens.weight", "lm_head.weight")
-        else tensor
+    return (
+        (
+            name,
+            with_added_rows(tensor, sorted(own.values()), added, fitted, f"{seed} {name}")
+            if name in ("model.embed_tokens.weight", "lm_head.weight")
+            else tensor,
+        )
         for name, tensor in weights.tensors()
-    }
+    )
+
+
+def weights_fingerprint(path: str) -> list[tuple[str, int, str]]:
+    """What tells the files at ``path`` from others: name, bytes, and a hash of both ends.
+
+    Reads two megabytes of each file at most. Raises ``UserError`` if there is none.
+    """
+    bare, mark, options = path.partition("?") if "://" in path else (path, "", "")
+    folder, slash, name = bare.rpartition("/")
+    alone = name.endswith((".gguf", ".json"))
+    store = Store(f"{folder or slash or '.'}{mark}{options}" if alone else path)
+    names = [name] if alone else store.list_files("")
+    found = []
+    for file in names:
+        if file.endswith((".json", ".safetensors", ".bin", ".gguf")) and store.exists(file):
+            with store.open_file(file) as source:
+                size = source.size()
+                ends = source.read(_END_BYTES)
+                source.seek(max(0, size - _END_BYTES))
+                ends += source.read(_END_BYTES)
+            found.append((file, size, hashlib.sha256(ends).hexdigest()))
+    if not found:
+        raise UserError(f"there are no weights at {path}.", "Give a folder or a .gguf file.")
+    return found
 
 
 # -- places ------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ What to know before reading:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -188,19 +190,27 @@ class Transformer(nn.Module):
 
 @torch.no_grad()
 def init_weights(model: Transformer, seed: int) -> None:
-    """Set fresh weights in place: normal with ``init_std``, norms 1, biases 0.
+    """Set fresh weights in place, those of ``drawn_weights``."""
+    parameters = dict(model.named_parameters())
+    for name, draw in drawn_weights(model, seed):
+        parameters[name].copy_(draw)
+
+
+def drawn_weights(model: Transformer, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Fresh weights by name, one at a time: normal with ``init_std``, norms 1, biases 0.
 
     The two projections that write to the residual stream are scaled down by sqrt(2 L), as in GPT-2,
     so that its variance does not grow with depth. Drawn in float32 on the CPU, parameter by
-    parameter in their order: the same for every dtype, device and number of workers.
+    parameter in their order: the same for every dtype, device and number of workers. ``model`` is
+    asked for names and shapes only.
     """
     generator = torch.Generator().manual_seed(seed)
     residual_std = model.config.init_std / (2 * model.config.num_layers) ** 0.5
     for name, parameter in model.named_parameters():
+        draw = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
         if parameter.ndim == 1:
-            parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
+            yield name, draw.fill_(0.0 if name.endswith(".bias") else 1.0)
             continue
         writes_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
         std = residual_std if writes_residual else model.config.init_std
-        draw = torch.empty(parameter.shape, dtype=torch.float32)
-        parameter.copy_(draw.normal_(0.0, std, generator=generator))
+        yield name, draw.normal_(0.0, std, generator=generator)

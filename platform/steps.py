@@ -99,8 +99,11 @@ class Step:
     cpus: int = 1
     """Logical CPUs that it needs at once; with fewer it would wait for ever."""
     fingerprint: Callable[[Store], Any] = lambda store: None
-    """State of the outside world that the step reads (only ingest has any), as JSON types; what it
-    fetches to tell, it keeps in the store."""
+    """State of the outside world that the step reads, as JSON types; what it fetches to tell, it
+    keeps in the store."""
+    check: Callable[[], None] = lambda: None
+    """Raises ``UserError`` for what would end the step, as far as it can be told before any other
+    step has run."""
 
     def key(self, store: Store, inputs: Mapping[str, Output]) -> str:
         """The hash that names the output folder."""

@@ -35,6 +35,7 @@ def make_step(config: TokenizeConfig, files_from: str = "curate") -> Step:
         inputs=(files_from, "sample"),
         run=lambda context: _run(context, config, files_from),
         fingerprint=lambda _: None if config.load is None else _digest(config.load),
+        check=lambda: None if config.load is None else _check(config.load),
     )
 
 
@@ -147,6 +148,10 @@ def _read(path: str) -> bytes:
         return read_tokenizer_json(path).encode()
     except UserError as error:
         raise UserError(f"tokenize.load: {error.problem}", error.fix) from None
+
+
+def _check(path: str) -> None:
+    _read(path)
 
 
 def _digest(path: str) -> str:

@@ -51,14 +51,17 @@ class LoraConfig(Config):
     """Width of the two factors."""
     alpha: float = Field(default=32.0, gt=0)
     """The product of the factors is scaled by alpha / rank."""
-    targets: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
+    targets: tuple[str, ...] = Field(
+        min_length=1,
+        default=(
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ),
     )
     """Names of the matrices that get an adapter."""
     train_embeddings: bool = False
@@ -138,13 +141,14 @@ class ExecutionConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> ExecutionConfig:
         if not 1 <= self.min_workers <= self.max_workers:
-            raise ValueError(f"num_workers {self.num_workers} is no range from 1 up")
-        for workers in {self.min_workers, self.max_workers}:
-            if workers % self.sequence_parallel:
-                raise ValueError(
-                    f"num_workers {workers} is not a multiple of sequence_parallel "
-                    f"{self.sequence_parallel}"
-                )
+            raise ValueError(f"num_workers {self.num_workers} is no range: write [least, most]")
+        if self.min_workers % self.sequence_parallel:
+            raise ValueError(
+                f"num_workers {self.min_workers} is not a multiple of sequence_parallel "
+                f"{self.sequence_parallel}"
+            )
+        if self.sequence_parallel > 1 and self.min_workers != self.max_workers:
+            raise ValueError("sequence_parallel needs one number of workers, not a range")
         if self.offload != "none" and self.zero_stage == 0:
             raise ValueError("offload needs zero_stage 1, 2 or 3")
         if self.offload == "nvme" and (self.zero_stage != 3 or self.nvme_folder is None):
@@ -234,10 +238,18 @@ class TrainConfig(Config):
     def _check(self) -> TrainConfig:
         if self.steps is not None and self.tokens is not None:
             raise ValueError("give either steps or tokens, not both")
+        execution = self.execution
+        cast = execution.zero_stage == 0 and self.precision == "bf16"
+        if execution.checkpoint_activations and cast:
+            # What is computed anew would see the weights as they are, not as they were cast.
+            raise ValueError("checkpoint_activations needs zero_stage 1, 2 or 3")
         if self.start_from is not None and self.model:
             raise ValueError("model cannot be changed where start_from brings its own shape")
         if self.lora is not None and self.start_from is None:
-            raise ValueError("lora needs start_from: adapters of random weights learn nothing")
+            raise ValueError(
+                "lora needs start_from, since adapters of random weights learn nothing: set it, "
+                "or remove lora"
+            )
         return self
 
     def shape(self, vocab_size: int) -> ModelConfig:

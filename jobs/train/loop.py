@@ -95,7 +95,13 @@ class Worker:
         self.total_steps = config.total_steps(rows.seq_len)
         self._rows, self._keys, self._hooks = rows, keys, hooks
         self._states = states
-        self._writer = StateWriter(states, place.rank, place.world, config.checkpoints.keep)
+        self._writer = StateWriter(
+            states,
+            place.rank,
+            place.world,
+            config.checkpoints.keep,
+            config.anomalies.spike_steps,
+        )
         self._rule = SpikeRule(config.anomalies)
         self._together = Collective(place.world, place.device)
         self.engine = self._make_engine(model_config)
@@ -129,7 +135,8 @@ class Worker:
         """Go on from the newest intact state, or else from the start."""
         self._holding.install(start(), zero=HEAD_MODULES)
         self._restore_newest(before=None)
-        self._attempt = int(self._together.first(self._states.next_attempt()))
+        first = self._states.next_attempt() if self.place.rank == 0 else 0
+        self._attempt = int(self._together.first(first))
         execution = self.config.execution
         placement = {
             "from_step": self.next_step,
@@ -147,7 +154,9 @@ class Worker:
 
         Every worker reads what it needs; if a share is damaged, all take the state before.
         """
-        found = [s for s in self._states.complete() if before is None or s.step < before]
+        found: list[SavedState] = []
+        if self.place.rank == 0:
+            found = [s for s in self._states.complete() if before is None or s.step < before]
         for state in self._together.first(found):
             problem = self._restore(state)
             if not problem:
@@ -173,13 +182,15 @@ class Worker:
         for fragment, quantity, part in values:
             if quantity != EMA:
                 holding.write(fragment, quantity, part)
-        if self._ema is not None and run.updates:
-            mean = {f.name: torch.empty(f.length) for f in holding.owned}
-            self._ema.load_state_dict({"updates": run.updates, "mean": mean})
-        owned = {fragment.name: fragment for fragment in holding.owned}
-        for fragment, quantity, part in values:
-            if quantity == EMA and self._ema is not None:
-                _put(part, fragment, self._ema.mean[fragment.name], owned[fragment.name])
+        if self.config.ema_decay is not None:
+            self._ema = Ema(self.config.ema_decay)
+            if run.updates:
+                mean = {f.name: torch.empty_like(holding.view(f, WEIGHT)) for f in holding.owned}
+                owned = {fragment.name: fragment for fragment in holding.owned}
+                for fragment, quantity, part in values:
+                    if quantity == EMA:
+                        _put(part, fragment, mean[fragment.name], owned[fragment.name])
+                self._ema.load_state_dict({"updates": run.updates, "mean": mean})
         holding.commit()
         self.run_state = run
         return ""
@@ -201,7 +212,7 @@ class Worker:
         end = self.total_steps if until is None else until
         while self.next_step < end:
             self._run_from_here(end)
-        self._writer.wait()
+        self._tell(self._writer.wait())
 
     def _run_from_here(self, end: int) -> None:
         """Steps with one order of rows: until ``end``, or until the run turns back."""
@@ -332,9 +343,13 @@ class Worker:
         if self._ema is not None and self._ema.updates:
             mean = self._ema.mean
             values += [(f, EMA, mean[f.name].cpu().clone()) for f in self._holding.owned]
-        self._writer.save(self._attempt, self.next_step, values, self.run_state.copy())
-        if self._writer.problem:
-            self._hooks.say(f"A training state could not be saved: {self._writer.problem}")
+        self._tell(self._writer.save(self._attempt, self.next_step, values, self.run_state.copy()))
+
+    def _tell(self, problem: str) -> None:
+        """Say that a state could not be saved, on whichever worker."""
+        if self._together.any(bool(problem)):
+            why = problem or "another worker's share was not written"
+            self._hooks.say(f"A training state could not be saved: {why}")
 
     def _turn_back(self) -> None:
         """Return to a state from before the anomaly, and pass over the rows since."""
@@ -357,7 +372,10 @@ class Worker:
                 "Lower train.optimizer.learning_rate, or warm up for longer.",
             )
         back = self.next_step
-        self.run_state.skips = [*skips, (back, (here - back) * self.config.global_batch)]
+        # Turns that lie behind the one before pass over its rows as well.
+        passed = sum(rows for step, rows in skips if step > back)
+        passed += (here - back) * self.config.global_batch
+        self.run_state.skips = [*(skip for skip in skips if skip[0] <= back), (back, passed)]
         self.run_state.rollbacks = [*rollbacks, {"step": here, "to": back, "why": why}]
         self._attempt += 1
         self._together.barrier()

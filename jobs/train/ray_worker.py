@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,19 @@ def refusal(store: Store, work: str) -> UserError | None:
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
-    """Train to the end. What a person must mend is written down, so that Ray does not try again."""
+    """Train to the end.
+
+    What a person must mend is written down, and ends the worker: others may wait for it, so Ray
+    must end them too. Should it try again, all see what was written, and are done at once.
+    """
     job: Job = arguments["job"]
+    if job.store.exists(f"{job.work}/{_REFUSED}"):
+        return
     try:
         _train(job)
     except UserError as error:
-        if train.get_context().get_world_rank() == 0:
-            values = {"problem": error.problem, "fix": error.fix}
-            job.store.write_json(f"{job.work}/{_REFUSED}", values)
+        job.store.write_json(f"{job.work}/{_REFUSED}", {"problem": error.problem, "fix": error.fix})
+        raise
 
 
 def _train(job: Job) -> None:
@@ -106,8 +112,10 @@ def _train(job: Job) -> None:
         lambda: _for_loss_model(job.start.weights()),
         hooks,
     )
-    worker.run()
-    hooks.close()
+    try:
+        worker.run()
+    finally:
+        hooks.close()
 
 
 def _place(config: TrainConfig) -> Place:
@@ -115,6 +123,8 @@ def _place(config: TrainConfig) -> Place:
     rank, world = context.get_world_rank(), context.get_world_size()
     device = get_device() if config.execution.use_gpu else torch.device("cpu")
     if device.type == "cpu":
+        # DeepSpeed would take a GPU that the node happens to have.
+        os.environ["DS_ACCELERATOR"] = "cpu"
         torch.set_num_threads(config.execution.cpus_per_worker)
     shared = config.execution.sequence_parallel
     return Place(rank, world, device, sequence_group(shared) if shared > 1 else None)
@@ -147,9 +157,9 @@ class _RayHooks:
         self._sinks: list[Sink] = []
         if place.rank == 0:
             self._sinks = open_sinks(config.metrics, self._facts, self.say)
-            facts = {"world": place.world, "device": self._facts.device}
-            facts["peak_flops"] = self._facts.peak_flops
-            job.store.write_json(f"{job.work}/{FACTS}", facts)
+            facts = {"device": self._facts.device, "peak_flops": self._facts.peak_flops}
+            with suppress(OSError):
+                job.store.write_json(f"{job.work}/{FACTS}", facts)
 
     def after_step(self, record: StepRecord, timing: StepTiming) -> None:
         """Show and pass on what was done; tables of timings go to the store with the states."""
@@ -189,7 +199,9 @@ class _RayHooks:
             sink.close()
 
     def _write_timings(self) -> None:
-        if self._timings:
+        if not self._timings:
+            return
+        with suppress(OSError):  # times are not worth a run; they stay for the next try
             name = f"{self._timings[-1]['step']:08d}-{time.time_ns()}.arrow"
             path = f"{self._job.work}/{TIMING_TABLES}/{name}"
             self._job.store.write_table(path, TIMINGS, batches(TIMINGS, self._timings))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 from treespan.jobs.train.batch import Batch, Row, batch_of
@@ -13,7 +12,6 @@ from treespan.jobs.train.row_order import RowOrder
 from treespan.jobs.train.shard_reader import ShardReader
 from treespan.model.sequence_parallel import SequenceGroup
 from treespan.platform.draws import permutation
-from treespan.platform.errors import UserError
 
 _AHEAD_BATCHES = 4
 """Micro batches that are prepared ahead (ours: one would do, were all rows equally long to read)."""
@@ -39,21 +37,13 @@ class TrainingRows:
         self._sequence = sequence
         self.seq_len = seq_len
         """Tokens of a row."""
-        if self.seq_len % shared:
-            raise UserError(
-                f"rows of {self.seq_len} tokens cannot be split over {shared} workers.",
-                "Choose pack.seq_len and train.execution.sequence_parallel so that they divide.",
-            )
 
     @property
     def has_heldout(self) -> bool:
         """Whether there are rows to validate on."""
         return self._heldout is not None and self._config.validation.rows > 0
 
-    @contextmanager
-    def reading(
-        self, first_step: int, skips: Sequence[tuple[int, int]]
-    ) -> Iterator[Prefetcher[Batch]]:
+    def reading(self, first_step: int, skips: Sequence[tuple[int, int]]) -> Prefetcher[Batch]:
         """Micro batches of ``first_step`` and all after it, prepared by a thread."""
         sizes = [reader.rows for reader in self._readers]
         order = RowOrder(self._config.seed, sizes, self._config.global_batch, tuple(skips))
@@ -63,11 +53,7 @@ class TrainingRows:
             rows = [None if p is None else self._readers[p[0]].row(p[1]) for p in places]
             return self._micro_batches(rows)
 
-        prefetcher = Prefetcher(batches, first_step, _AHEAD_BATCHES)
-        try:
-            yield prefetcher
-        finally:
-            prefetcher.close()
+        return Prefetcher(batches, first_step, _AHEAD_BATCHES)
 
     def heldout_batches(self) -> Iterator[Batch]:
         """Micro batches of this worker's share of the held-out rows; equally many on all workers."""

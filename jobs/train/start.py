@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from treespan.jobs.train.config import TrainConfig
@@ -15,7 +17,7 @@ from treespan.model.starting_weights import (
     read_starting_weights,
 )
 from treespan.model.tokenizer import Tokenizer
-from treespan.model.transformer import Transformer, init_weights
+from treespan.model.transformer import Transformer, drawn_weights
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,11 @@ class StartingPoint:
         if self.path is not None:
             opened = read_starting_weights(self.path)
             tokenizer = Tokenizer(self.tokenizer_json)
-            yield from fit_vocabulary(opened, tokenizer, seed=self.seed).items()
+            yield from fit_vocabulary(opened, tokenizer, seed=self.seed)
             return
-        model = Transformer(self.model_config)
-        init_weights(model, self.seed)
-        for name, parameter in model.named_parameters():
-            yield name, parameter.detach()
+        with torch.device("meta"):
+            model = Transformer(self.model_config)
+        yield from drawn_weights(model, self.seed)
 
 
 def starting_point(config: TrainConfig, tokenizer: Tokenizer) -> StartingPoint:
@@ -45,7 +46,13 @@ def starting_point(config: TrainConfig, tokenizer: Tokenizer) -> StartingPoint:
     if config.start_from is None:
         shape = config.shape(tokenizer.vocab_size)
     else:
-        shape = read_starting_weights(config.start_from).config
-        rows = fitted_vocab_size(shape, tokenizer)
-        shape = shape.model_copy(update={"vocab_size": rows})
-    return StartingPoint(shape, config.seed, config.start_from, tokenizer.serialized)
+        opened = read_starting_weights(config.start_from)
+        fit_vocabulary(opened, tokenizer)  # raises here rather than on a worker
+        rows = fitted_vocab_size(opened.config, tokenizer)
+        shape = opened.config.model_copy(update={"vocab_size": rows})
+    return StartingPoint(shape, config.seed, _absolute(config.start_from), tokenizer.serialized)
+
+
+def _absolute(path: str | None) -> str | None:
+    """Workers may have been started in another folder."""
+    return path if path is None or "://" in path else str(Path(path).expanduser().absolute())

@@ -243,16 +243,29 @@ class TrainStates:
                     flat[start : start + len(values)] = torch.tensor(values)
                 yield name, flat.view(*shape)
 
-    def keep_newest(self, keep: int) -> None:
-        """Remove all but the newest complete states, and what older attempts left unfinished."""
+    def keep_newest(self, keep: int, reach_steps: int) -> None:
+        """Remove all but the newest complete states, and what older attempts left unfinished.
+
+        ``keep`` of them stay, and as many more as it takes for one to be ``reach_steps`` older than
+        the newest: a run may have to turn back so far.
+        """
         complete = self.complete()
-        kept = {state.folder for state in complete[:keep]}
-        if len(kept) < keep:
+        kept: list[SavedState] = []
+        for state in complete:
+            if len(kept) >= keep and kept[-1].step <= complete[0].step - reach_steps:
+                break
+            kept.append(state)
+        if len(kept) == len(complete):
             return
-        oldest = min((state.attempt, state.step) for state in complete[:keep])
+        folders = {state.folder for state in kept}
+        oldest = min((state.attempt, state.step) for state in kept)
         for folder in self.store.list_folders(self.folder):
-            if folder not in kept and _parse(folder) < oldest:
+            if folder not in folders and _parse(folder) < oldest:
                 self.store.delete_folder(folder)
+
+    def forget(self, state: SavedState) -> None:
+        """Remove a state that turned out to be damaged."""
+        self.store.delete_folder(state.folder)
 
     def forget_after(self, step: int) -> None:
         """Remove the states of steps after ``step``: the run turned back there."""
@@ -262,15 +275,16 @@ class TrainStates:
 
     def _read(self, folder: str) -> SavedState | None:
         names = [path.rpartition("/")[2] for path in self.store.list_files(folder)]
-        worlds = {int(name[12:-5]) for name in names if name.endswith(".json")}
+        receipts = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        worlds = {int(name.rpartition("-of-")[2]) for name in receipts}
         for world in worlds:
             wanted = [f"share-{rank:02d}-of-{world:02d}.json" for rank in range(world)]
             if all(name in names for name in wanted):
                 try:
-                    receipts = [self._receipt(f"{folder}/{name}") for name in wanted]
+                    read = tuple(self._receipt(f"{folder}/{name}") for name in wanted)
                 except (ValueError, KeyError, TypeError):
                     return None  # a damaged receipt is as good as none
-                return SavedState(*_parse(folder), folder, tuple(receipts))
+                return SavedState(*_parse(folder), folder, read)
         return None
 
     def _receipt(self, path: str) -> Receipt:

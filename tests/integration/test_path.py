@@ -16,6 +16,7 @@ import yaml
 from treespan.jobs.pipeline import STEP_NAMES, Outcome, load_recipe, run_recipe
 from treespan.model.checkpoint import load_checkpoint
 from treespan.platform import quickstart
+from treespan.platform.errors import UserError
 from treespan.platform.progress import Progress
 from treespan.platform.run_record import read_run
 from treespan.platform.store import Store
@@ -274,6 +275,25 @@ def wait_until_inside(store: Store, step: str, process: "subprocess.Popen[bytes]
             return
         time.sleep(0.005)
     raise TimeoutError(step)
+
+
+def test_what_a_person_must_mend_ends_training_at_once(
+    whole: Outcome, store: Store, recipe: Path
+) -> None:
+    """Workers are refused, Ray would try again three times, and the driver says why."""
+    changes = ["train.optimizer.learning_rate=1.0e30", "train.optimizer.warmup_steps=0"]
+    changes += ["train.anomalies={spike_steps: 1, max_rollbacks: 0}"]
+    with pytest.raises(UserError, match="went wrong at step"):
+        run_recipe(load_recipe(recipe, changes), store, Progress(quiet=True))
+    started = time.monotonic()
+    changes = [f"train.start_from={store.uri}/none"]
+    values = yaml.safe_load(recipe.read_text())
+    del values["train"]["model"]
+    changed = recipe.with_name("from-nowhere.yaml")
+    changed.write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match="none"):
+        run_recipe(load_recipe(changed, changes), store, Progress(quiet=True))
+    assert time.monotonic() - started < 20  # no step had to run
 
 
 def test_adapters_of_a_model_of_ours_on_as_many_workers_as_there_are(

@@ -16,7 +16,7 @@ from treespan.model.attention import document_ids, document_positions
 from treespan.model.config import ModelConfig
 from treespan.model.loss import IGNORED, token_losses
 from treespan.model.packed_attention import packed_rows
-from treespan.model.sequence_parallel import SequenceGroup, sequence_group
+from treespan.model.sequence_parallel import SequenceGroup, check_shareable, sequence_group
 from treespan.model.transformer import Transformer, init_weights
 from treespan.platform.errors import UserError
 
@@ -120,9 +120,9 @@ def test_shared_rows_give_what_whole_rows_give(
 def test_what_does_not_divide_is_refused() -> None:
     group = SequenceGroup(None, 0, 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="rows of 32 tokens cannot be shared by 3 workers"):
-        group.part(torch.zeros(1, 32))
+        check_shareable(make(8, 2).config, 32, 3)
     with pytest.raises(UserError, match="8 heads cannot be shared by 3 workers"):
-        group.check(make(8, 2).config)
+        check_shareable(make(8, 2).config, 32 * 3, 3)
     model = make(8, 2)
     model.sequence_group = group
     with pytest.raises(ValueError, match="needs its positions"):

@@ -50,6 +50,10 @@ SHAPE: dict[str, Any] = {
 Peer = LlamaForCausalLM | Qwen2ForCausalLM
 
 
+def with_rows(*arguments: Any, **options: Any) -> dict[str, torch.Tensor]:
+    return dict(fit_vocabulary(*arguments, **options))
+
+
 @pytest.fixture(scope="module")
 def own() -> Tokenizer:
     """A model's tokenizer, of 290 ids, without sentinels."""
@@ -161,7 +165,7 @@ def test_a_gguf(checkpoint: Checkpoint, tmp_path: Path) -> None:
         weights = read_starting_weights(str(place))
         assert weights.fim_format == checkpoint.fim_format
         assert weights.tokenizer_json == read_tokenizer_json(str(place))
-        tensors = fit_vocabulary(weights, checkpoint.tokenizer)
+        tensors = with_rows(weights, checkpoint.tokenizer)
         tokens = torch.tensor([checkpoint.tokenizer.encode(CODE)])
         expected = logits(checkpoint.model, tokens)
         assert torch.equal(logits(model_of(weights, tensors), tokens), expected)
@@ -187,7 +191,7 @@ def test_added_sentinels_leave_old_tokens_alone(
     assert grown.vocab_size == 296
     assert fitted_vocab_size(weights.config, grown) == fitted
     before = model_of(weights, dict(weights.tensors()))
-    after = model_of(weights, fit_vocabulary(weights, grown))
+    after = model_of(weights, with_rows(weights, grown))
     assert after.config.vocab_size == fitted
     tokens = torch.tensor([grown.encode(CODE)])
     assert tokens.tolist() == [own.encode(CODE)]
@@ -200,9 +204,9 @@ def test_added_sentinels_leave_old_tokens_alone(
     embedding = after.model.embed_tokens.weight
     assert len(embedding[290:296].unique(dim=0)) == 6
     fewer = adopt(own.serialized, ["<s>", "</s>"], add_missing=True)
-    again = fit_vocabulary(weights, fewer)["model.embed_tokens.weight"]
+    again = with_rows(weights, fewer)["model.embed_tokens.weight"]
     assert torch.equal(again[fewer.id_of("</s>")], embedding[grown.id_of("</s>")])
-    other = fit_vocabulary(weights, grown, seed=1)["model.embed_tokens.weight"]
+    other = with_rows(weights, grown, seed=1)["model.embed_tokens.weight"]
     assert not torch.equal(other[290:296], embedding[290:296])
 
 
@@ -212,11 +216,11 @@ def test_spare_rows_are_used_first(tmp_path: Path, own: Tokenizer, grown: Tokeni
         peer.model.embed_tokens.weight[290:] = 77.0  # never trained
     weights = read_starting_weights(str(save(tmp_path, own, peer)))
     assert fitted_vocab_size(weights.config, grown) == 320
-    embedding = fit_vocabulary(weights, grown)["model.embed_tokens.weight"]
+    embedding = with_rows(weights, grown)["model.embed_tokens.weight"]
     assert embedding.shape == (320, 32)
     assert embedding[290:296].abs().max() < 1
     assert bool((embedding[296:] == 77).all())
-    untouched = fit_vocabulary(weights, own)["model.embed_tokens.weight"]
+    untouched = with_rows(weights, own)["model.embed_tokens.weight"]
     assert torch.equal(untouched, peer.model.embed_tokens.weight)
 
 
@@ -242,7 +246,7 @@ def test_a_grown_model_trains_and_is_saved(
     """The whole way: an open model, our sentinels, a step, a checkpoint, a beginning again."""
     peer = make_peer("qwen2", 290, tied=True).bfloat16()
     weights = read_starting_weights(str(save(tmp_path / "open", own, peer)))
-    model = model_of(weights, fit_vocabulary(weights, grown))
+    model = model_of(weights, with_rows(weights, grown))
     sentinels = [grown.id_of(name) for name in ("<|fim_prefix|>", "<|fim_suffix|>")]
     tokens = torch.tensor([[*sentinels, *grown.encode(CODE)]])
     before = model.model.embed_tokens.weight[sentinels].clone()
@@ -263,7 +267,7 @@ def test_a_grown_model_trains_and_is_saved(
     assert Qwen2ForCausalLM.from_pretrained(tmp_path / "ours").config.vocab_size == 320
     again = read_starting_weights(str(tmp_path / "ours"))
     assert again.fim_format == FimFormat()
-    fitted = fit_vocabulary(again, loaded.tokenizer)
+    fitted = with_rows(again, loaded.tokenizer)
     assert torch.equal(fitted["model.embed_tokens.weight"], loaded.model.output_weight)
 
 
@@ -271,7 +275,7 @@ def test_another_vocabulary_is_refused(tmp_path: Path, own: Tokenizer) -> None:
     weights = read_starting_weights(str(save(tmp_path, own, make_peer("llama", 290))))
     other = train(["other text"], vocab_size=280, special_tokens=FimFormat().special_tokens())
     with pytest.raises(UserError, match="another vocabulary") as caught:
-        fit_vocabulary(weights, other)
+        with_rows(weights, other)
     assert "tokenize.load" in caught.value.fix
 
 
@@ -328,7 +332,7 @@ def test_an_object_store(tmp_path: Path, own: Tokenizer, s3: Callable[[str], str
     tokens = torch.tensor([own.encode(CODE)])
     with torch.no_grad():
         expected = peer(tokens).logits
-    model = model_of(weights, fit_vocabulary(weights, own))
+    model = model_of(weights, with_rows(weights, own))
     torch.testing.assert_close(logits(model, tokens), expected, atol=1e-5, rtol=1e-5)
     for place in (uri, s3("bucket/models/open/tokenizer.json")):
         assert read_tokenizer_json(place) == own.serialized

@@ -207,8 +207,46 @@ def test_a_full_store_costs_states_but_no_training(
     assert [state.step for state in run._states.complete()] == [12, 9, 3]
 
 
+def test_a_last_state_that_cannot_be_saved_is_told(
+    worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from treespan.platform.store import Store
+
+    hooks = Watch()
+    run = worker(hooks=hooks)
+    write = Store.write_table
+
+    def full(store: Store, path: str, *arguments: Any) -> Any:
+        if "step-00000012" in path:
+            raise OSError(28, "No space left on device", path)
+        return write(store, path, *arguments)
+
+    monkeypatch.setattr(Store, "write_table", full)
+    run.run()
+    assert "No space left" in hooks.said[-1]
+    assert run._states.complete()[0].step == 9
+
+
+def test_a_turn_behind_another_passes_over_the_rows_of_both(
+    worker: Callable[..., Worker],
+) -> None:
+    run = worker(anomalies={"spike_steps": 1})
+    run.run()
+    run.run_state.skips = [(3, 24), (8, 36)]
+    run._turn_back()
+    # From step 12 to the state of step 9 or before: of step 9, behind both.
+    assert run.next_step == 9
+    assert run.run_state.skips == [(3, 24), (8, 36), (9, 3 * 12)]
+    again = make_worker(Path(run._states.store.uri), run.config)
+    again.run_state.skips = [(3, 24), (8, 36)]
+    again._states.forget_after(6)
+    again._turn_back()
+    assert again.next_step == 6
+    assert again.run_state.skips == [(3, 24), (6, 36 + 3 * 12)]
+
+
 def test_only_the_newest_states_are_kept(worker: Callable[..., Worker]) -> None:
-    run = worker(checkpoints={"every_steps": 1, "keep": 2})
+    run = worker(checkpoints={"every_steps": 1, "keep": 2}, anomalies={"spike_steps": 1})
     run.run()
     assert [state.step for state in run._states.complete()] == [12, 11, 10]
 
