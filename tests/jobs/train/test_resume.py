@@ -18,9 +18,9 @@ from treespan.jobs.train.step_record import StepRecord
 
 WORLDS, STAGES = (1, 2, 3, 4), (0, 1, 2, 3)
 STEPS, MIDDLE = 4, 2
-BOUND = 5e-3
+BOUND = 2e-3
 """Nats. Weights are bfloat16 between updates, gradients are summed in another order: a difference
-of one bit there moves a loss by some thousandths."""
+of one bit there moves a loss by some ten-thousandths."""
 
 Case = tuple[str, int, str]
 """Where the run's states are, its ZeRO stage, and where its history goes."""
