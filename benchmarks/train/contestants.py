@@ -112,9 +112,7 @@ def hugging_face(config: ModelConfig, rows: Rows) -> Step:
     return step
 
 
-def litgpt(
-    config: ModelConfig, rows: Rows, *, mixed: bool = False, compiled: bool = False
-) -> Step:
+def litgpt(config: ModelConfig, rows: Rows, *, mixed: bool = False, compiled: bool = False) -> Step:
     """litgpt's ``GPT`` in its Llama variant, ``compiled`` as by its ``pretrain.py``, or eager.
 
     Raises ``ImportError`` where it is not installed.
