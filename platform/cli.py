@@ -271,7 +271,7 @@ def plan(
 
     Reads `train`, `pack.seq_len` and `tokenize.vocab_size` of the recipe; nothing is run, and no
     model is made. Shows the recipe's own setting beside the one to suggest, as YAML to paste.
-    Formulas, assumptions and limits are in docs/planning.md.
+    Ends with code 1 where nothing fits. Formulas, assumptions and limits are in docs/planning.md.
 
     `treespan plan recipes/quickstart.yaml`
 
@@ -279,7 +279,8 @@ def plan(
     """
     command = import_module("treespan.jobs.train.plan.command")
     asked = command.Asked(recipe, overrides or [], gpus, gpu, price, as_json)
-    command.show_plan(asked, Console())
+    if not command.show_plan(asked, Console()):
+        raise typer.Exit(1)
 
 
 @app.command()
