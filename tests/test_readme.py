@@ -1,6 +1,8 @@
-"""The README keeps its word: its recipe loads, its links lead somewhere, its commands exist."""
+"""The README keeps its word: its recipes load, its links lead somewhere, its commands exist."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,30 @@ def test_commands_exist(root: Path) -> None:
     used = set(re.findall(r"^treespan (\w+)", "\n".join(blocks(root, "sh")), re.MULTILINE))
     assert used >= {"run", "show", "why", "complete", "serve", "doctor"}
     assert used <= known
+
+
+def test_recipes_and_targets_of_make_exist(root: Path) -> None:
+    said = "\n".join(blocks(root, "sh"))
+    for path in set(re.findall(r"recipes/[\w-]+\.yaml", said)):
+        load_recipe(root / path)
+    listed = subprocess.check_output(["make", "--silent", "help"], cwd=root, text=True)
+    targets = {line.split()[0] for line in listed.splitlines()}
+    used = set(re.findall(r"\bmake ([\w./-]+)", said))
+    assert used >= {"quickstart", "test", "models/smollm2-135m.gguf"}
+    assert used <= targets
+
+
+def test_a_model_that_is_there_is_not_fetched_again(root: Path, tmp_path: Path) -> None:
+    made = ["pyproject.toml", "constraints.txt", ".venv/.installed", "models/smollm2-135m.gguf"]
+    for at, name in enumerate(made):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (at, at))
+    asked = ["make", "--question", "-f", str(root / "Makefile"), made[-1]]
+    assert subprocess.call(asked, cwd=tmp_path) == 0
+    os.utime(tmp_path / "constraints.txt", (99, 99))
+    assert subprocess.call(asked, cwd=tmp_path) == 1
 
 
 @pytest.mark.parametrize(

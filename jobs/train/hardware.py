@@ -75,11 +75,12 @@ def accelerators() -> Mapping[str, Accelerator]:
 
 
 def accelerator(name: str) -> Accelerator:
-    """The row ``name``. Raises ``UserError`` for one that is not in the table."""
+    """The row ``name``, in any case. Raises ``UserError`` for one that is not in the table."""
     table = accelerators()
-    if name not in table:
+    row = table.get(name.casefold())
+    if row is None:
         raise UserError(f"there is no accelerator {name!r}.", f"Choose one of {', '.join(table)}.")
-    return table[name]
+    return row
 
 
 def find_accelerator(device_name: str) -> Accelerator | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from treespan.model.checkpoint import Checkpoint, load_checkpoint
-from treespan.model.export import default_out, export
+from treespan.model.export import Format, default_out, export, local_out
 from treespan.model.gguf.reader import read_gguf
 from treespan.platform.cli import app
 from treespan.platform.errors import UserError
@@ -55,11 +56,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, checkpoint_folder: Path) ->
     export(checkpoint_folder, out, "hf")
     with pytest.raises(UserError, match="exists already"):
         export(checkpoint_folder, out, "hf")
-    (out / "leftover").touch()
-    export(checkpoint_folder, out, "hf", force=True)
-    assert not (out / "leftover").exists()
-    with pytest.raises(UserError, match="is not what --format gguf replaces"):
-        export(checkpoint_folder, out, "gguf", force=True)
+    export(checkpoint_folder, out, "hf", "bf16", force=True)
     with pytest.raises(UserError, match="the checkpoint itself"):
         export(out, out, "hf", force=True)
     with pytest.raises(UserError, match="cannot be q8_0"):
@@ -68,6 +65,68 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, checkpoint_folder: Path) ->
         export(tmp_path / "none", tmp_path / "other", "hf")
     assert load_checkpoint(out)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("form", ["hf", "gguf"])
+def test_force_replaces_nothing_but_exports(
+    tmp_path: Path, checkpoint_folder: Path, form: Format
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = home / "thesis.txt"
+    kept.write_text("years of work")
+    almost = tmp_path / "model"
+    export(checkpoint_folder, almost, "hf")
+    (almost / "notes.md").write_text("mine")
+    (tmp_path / "link.gguf").symlink_to(kept)
+    for out in (home, kept, almost, tmp_path / "link.gguf"):
+        with pytest.raises(UserError, match=f"is not what --format {form} replaces"):
+            export(checkpoint_folder, out, form, force=True)
+    assert kept.read_text() == "years of work"
+    assert (almost / "notes.md").exists()
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path, checkpoint_folder: Path) -> None:
+    export(checkpoint_folder, tmp_path, "hf", force=True)
+    assert load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["hf", "gguf"])
+@pytest.mark.parametrize(
+    ("out", "problem"),
+    [
+        ("store/checkpoint", "the checkpoint itself"),
+        ("store/../store", "holds the checkpoint"),
+        ("linked", "holds the checkpoint"),
+        ("store/checkpoint/deeper/model", "lies in the checkpoint"),
+    ],
+)
+def test_an_export_stays_apart_from_its_checkpoint(
+    tmp_path: Path, checkpoint_folder: Path, form: Format, out: str, problem: str
+) -> None:
+    folder = tmp_path / "store" / "checkpoint"
+    shutil.copytree(checkpoint_folder, folder)
+    (tmp_path / "linked").symlink_to(tmp_path / "store")
+    with pytest.raises(UserError, match=problem):
+        export(folder, tmp_path / out, form, force=True)
+    assert load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("form", ["hf", "gguf"])
+@pytest.mark.parametrize("parent", ["file", "file/deeper", "x" * 300])
+def test_a_place_that_cannot_be_written(
+    tmp_path: Path, checkpoint_folder: Path, form: Format, parent: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written.*--out"):
+        export(checkpoint_folder, tmp_path / parent / "model", form)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/model", "file:///tmp/model", "gs://user:pw@b/m"])
+def test_a_uri_is_refused(uri: str) -> None:
+    with pytest.raises(UserError, match="Give a local path") as refused:
+        local_out(uri)
+    assert "pw" not in str(refused.value)
 
 
 def test_the_command(tmp_path: Path, checkpoint_folder: Path, checkpoint: Checkpoint) -> None:

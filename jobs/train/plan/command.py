@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
-from treespan.jobs.recipe import load_recipe
+from treespan.jobs.recipe import LastStep, load_recipe
 from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.hardware import accelerator
 from treespan.jobs.train.plan.device import Device, TableDevice
@@ -37,12 +39,13 @@ class Asked:
     as_json: bool
 
 
-def show_plan(asked: Asked, console: Console) -> None:
-    """Plan and print. Raises ``UserError`` for what cannot be planned."""
+def show_plan(asked: Asked, console: Console) -> bool:
+    """Plan and print; whether any setting fits. Raises ``UserError`` for what cannot be planned."""
     plan = make_plan(asked)
+    fits = plan.suggested is not None
     if asked.as_json:
         print(json.dumps(as_json(plan), indent=1))
-        return
+        return fits
     for table in plan_tables(plan):
         console.print(table)
     for warning in plan.warnings:
@@ -50,17 +53,28 @@ def show_plan(asked: Asked, console: Console) -> None:
     for note in plan.notes:
         console.print(f"{note}.", style="dim", highlight=False, soft_wrap=True)
     if plan.suggested is None:
-        console.print("[red]Nothing fits.[/] Take more devices, larger ones, or shorter rows.")
+        console.print(
+            f"[red]Nothing fits {plan.device}.[/] Take more devices, larger ones, or shorter rows.",
+            highlight=False,
+            soft_wrap=True,
+        )
     elif plan.suggested.setting == plan.now.setting:
         console.print("The recipe's setting is the one to suggest.")
     else:
         console.print("\nTo paste into the recipe:\n")
         console.print(paste(plan), highlight=False, markup=False)
+    return fits
 
 
 def make_plan(asked: Asked) -> Plan:
     """The plan for a recipe."""
     recipe = load_recipe(asked.recipe, asked.overrides)
+    steps = get_args(LastStep)
+    if steps.index(recipe.last_step) < steps.index("train"):
+        raise UserError(
+            f"{asked.recipe} ends with {recipe.last_step}, before it trains a model.",
+            "Add --set last_step=train to plan what training on its rows would take.",
+        )
     train = recipe.train
     job = job_of(train, recipe.tokenize.vocab_size, recipe.pack.seq_len)
     workers = asked.workers or train.execution.max_workers
@@ -70,6 +84,7 @@ def make_plan(asked: Asked) -> Plan:
             f"{train.execution.sequence_parallel}.",
             "Choose another --gpus.",
         )
+    _check_shared(job, train.execution.sequence_parallel)
     device = _device(asked, train, workers)
     now = estimate(job, setting_of(train.execution, workers), device)
     found = _search(job, workers, device, train)
@@ -89,9 +104,20 @@ def make_plan(asked: Asked) -> Plan:
     )
 
 
+def _check_shared(job: Job, size: int) -> None:
+    """Raise ``UserError`` if so many workers cannot share a row of ``job``."""
+    both = math.gcd(job.model.num_heads, job.seq_len)
+    if both % size:
+        raise UserError(
+            f"train.execution.sequence_parallel {size} does not divide both the "
+            f"{job.model.num_heads} heads of the model and pack.seq_len {job.seq_len}.",
+            f"Choose a divisor of {both}.",
+        )
+
+
 def _device(asked: Asked, train: TrainConfig, workers: int) -> Device:
     if asked.gpu is not None:
-        return TableDevice(asked.gpu, accelerator(asked.gpu))
+        return TableDevice(asked.gpu.casefold(), accelerator(asked.gpu))
     # Imports torch, which a plan from the table does without.
     from treespan.jobs.train.plan.measured_cpu import MeasuredCpu
 
@@ -125,11 +151,13 @@ def _notes(asked: Asked, train: TrainConfig) -> list[str]:
         )
         if asked.price is None:
             notes.append("Prices are assumptions; give your own with --price")
-    if train.lora is not None or train.start_from is not None:
+    if train.start_from is not None:
         notes.append(
-            "Adapters and the shape of train.start_from are not planned for: all weights "
-            "of the preset are taken as trained"
+            "The shape is that of train.start_from; rows of the embedding for tokens that are added "
+            "to its vocabulary are not counted"
         )
+    if train.lora is not None:
+        notes.append("Adapters are not planned for: all weights are taken as trained")
     if train.heads.length_weight or train.heads.extra_tokens or train.ema_decay is not None:
         notes.append("Further heads and the mean of weights are not counted")
     return notes

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from treespan.jobs.train.config import ExecutionConfig, TrainConfig
 from treespan.model.config import ModelConfig
+from treespan.platform.errors import UserError
 
 Offload = Literal["none", "cpu", "nvme"]
 
@@ -39,9 +40,24 @@ class Job:
 
 
 def job_of(train: TrainConfig, vocab_size: int, seq_len: int) -> Job:
-    """The job of a recipe's ``train``. Raises ``UserError`` for an impossible shape."""
+    """The job of a recipe's ``train``; of ``start_from``, with that model's shape.
+
+    Raises ``UserError`` for an impossible shape, weights that cannot be read, and rows that are
+    longer than the model has positions.
+    """
+    model = train.shape(vocab_size)
+    if train.start_from is not None:
+        # Imports torch, which other plans do without.
+        from treespan.model.starting_weights import read_starting_weights
+
+        model = read_starting_weights(train.start_from).config
+    if seq_len > model.max_positions:
+        raise UserError(
+            f"pack.seq_len {seq_len} exceeds the {model.max_positions} positions of the model.",
+            "Lower it.",
+        )
     return Job(
-        model=train.shape(vocab_size),
+        model=model,
         seq_len=seq_len,
         global_batch=train.global_batch,
         steps=train.total_steps(seq_len),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ import yaml
 from rich.table import Table
 
 from treespan.jobs.train.plan.estimate import Estimate
+
+Cell = Callable[[Estimate], str]
+"""What a column shows of an estimate."""
+_LEGEND = "shared: workers to a row; twice: activations computed again"
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ def plan_tables(plan: Plan) -> Iterator[Table]:
     yield _memory(plan)
     yield _time(plan)
     if plan.others:
-        yield _settings("the best setting of each kind that fits", plan, plan.others)
+        title = "the best setting of each kind that fits"
+        yield _settings(title, plan, plan.others, ("step", lambda one: _seconds(one.time.total)))
     if plan.by_workers:
-        yield _settings("by number of devices", plan, plan.by_workers)
+        count = ("on", lambda one: str(one.setting.workers))
+        yield _settings("by number of devices", plan, plan.by_workers, count)
 
 
 def paste(plan: Plan) -> str:
@@ -48,7 +55,8 @@ def paste(plan: Plan) -> str:
     if plan.suggested is None:
         return ""
     execution = plan.suggested.setting.to_recipe(plan.is_gpu)
-    return yaml.safe_dump({"train": {"execution": execution}}, sort_keys=False)
+    text = yaml.safe_dump({"train": {"execution": execution}}, sort_keys=False)
+    return re.sub(r"(nvme_folder: .*)", r"\1  # yours", text)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -68,6 +76,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "steps": job.steps,
             "tokens": job.total_tokens,
         },
+        "fits": plan.suggested is not None,
         "recipe": _estimate_json(plan, plan.now),
         "suggested": None if plan.suggested is None else _estimate_json(plan, plan.suggested),
         "others": [_estimate_json(plan, found) for found in plan.others],
@@ -153,50 +162,71 @@ def _time(plan: Plan) -> Table:
             table.add_row(part, *(f"{share:.1%}" for share in cells))
     table.add_section()
     rows: Mapping[str, list[str]] = {
-        "seconds": [f"{found.time.total:,.3g}" for _, found in pair],
+        "time": [_seconds(found.time.total) for _, found in pair],
         "tokens per second": [f"{found.tokens_per_s:,.0f}" for _, found in pair],
         "of a device": [f"{found.tokens_per_s / found.setting.workers:,.0f}" for _, found in pair],
         "MFU": [f"{found.mfu:.1%}" for _, found in pair],
         "the whole run": [_duration(found.days) for _, found in pair],
-        "device hours": [f"{found.device_hours:,.1f}" for _, found in pair],
+        "device hours": [_number(found.device_hours) for _, found in pair],
     }
     for name, cells_ in rows.items():
         table.add_row(name, *cells_)
     if plan.price_per_hour is not None:
         said = "cost, at an assumed price" if plan.price_is_assumed else "cost"
-        table.add_row(said, *(f"${plan.cost(found):,.0f}" for _, found in pair))
+        table.add_row(said, *(_dollars(plan, found) for _, found in pair))
     return table
 
 
-def _settings(title: str, plan: Plan, found: Sequence[Estimate]) -> Table:
-    table = Table(title=title, title_justify="left")
-    names = ["workers", "ZeRO", "offload", "rows", "shared by", "recompute", "GB", "s/step", "MFU"]
-    for name in (*names, "time"):
-        table.add_column(name, justify="right")
+def _settings(title: str, plan: Plan, found: Sequence[Estimate], first: tuple[str, Cell]) -> Table:
+    """One setting a line, within 80 characters; ``first`` is what this table alone shows.
+
+    What is the same in all lines is told once, below them.
+    """
+    choices: list[tuple[str, Cell]] = [
+        ("ZeRO", _stage),
+        ("rows", lambda one: str(one.setting.micro_batch)),
+        ("shared", lambda one: str(one.setting.sequence_parallel)),
+        ("twice", lambda one: "yes" if one.setting.checkpoint_activations else "no"),
+    ]
+    equal = [(name, cell) for name, cell in choices if len({cell(one) for one in found}) == 1]
+    columns = [
+        first,
+        *(choice for choice in choices if choice not in equal),
+        ("GB", lambda one: _gigabytes(one.memory_bytes)),
+        ("MFU", lambda one: f"{one.mfu:.0%}"),
+        ("run", lambda one: _duration(one.days)),
+    ]
     if plan.price_per_hour is not None:
-        table.add_column("cost", justify="right")
+        columns.append(("cost", lambda one: _dollars(plan, one)))
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     for one in found:
-        setting = one.setting
-        cells = [
-            str(setting.workers),
-            str(setting.zero_stage),
-            setting.offload,
-            str(setting.micro_batch),
-            str(setting.sequence_parallel),
-            "yes" if setting.checkpoint_activations else "no",
-            _gigabytes(one.memory_bytes),
-            f"{one.time.total:,.3g}",
-            f"{one.mfu:.0%}",
-            _duration(one.days),
-        ]
-        if plan.price_per_hour is not None:
-            cells.append(f"${plan.cost(one):,.0f}")
-        table.add_row(*cells)
+        table.add_row(*(cell(one) for _, cell in columns))
+    same = ", ".join(f"{name} {cell(found[0])}" for name, cell in equal)
+    table.caption = f"all: {same}\n{_LEGEND}" if same else _LEGEND
     return table
+
+
+def _stage(found: Estimate) -> str:
+    """The ZeRO stage, and where the optimizer is if not on the device."""
+    offload = found.setting.offload
+    return f"{found.setting.zero_stage}{'' if offload == 'none' else f' {offload}'}"
+
+
+def _dollars(plan: Plan, found: Estimate) -> str:
+    cost = plan.cost(found)
+    if cost is None:
+        return ""
+    if cost >= 1e6:
+        return f"${cost / 1e6:,.2f} M"
+    if cost >= 10:
+        return f"${cost:,.0f}"
+    return f"${cost:.2f}" if cost >= 0.005 else "< 1 cent"
 
 
 def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.2f}"
+    return f"{size / 1e9:,.{1 if size >= 1e10 else 2}f}"
 
 
 def _count(number: int) -> str:
@@ -206,8 +236,18 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{_number(seconds)} s" if seconds >= 0.1 else f"{seconds * 1e3:.3g} ms"
+
+
 def _duration(days: float) -> str:
-    hours = days * 24
     if days >= 2:
-        return f"{days:,.1f} days"
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
+        return f"{_number(days)} days"
+    hours, minutes, seconds = days * 24, days * 1440, days * 86_400
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{minutes:.1f} min" if minutes >= 1 else _seconds(seconds)
