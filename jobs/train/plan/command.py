@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,11 @@ def make_plan(asked: Asked) -> Plan:
             f"{train.execution.sequence_parallel}.",
             "Choose another --gpus.",
         )
-    _check_shared(job, train.execution.sequence_parallel)
+    if train.execution.sequence_parallel > 1:
+        # Imports torch, which other plans do without.
+        from treespan.model.sequence_parallel import check_shareable
+
+        check_shareable(job.model, job.seq_len, train.execution.sequence_parallel)
     device = _device(asked, train, workers)
     now = estimate(job, setting_of(train.execution, workers), device)
     found = _search(job, workers, device, train)
@@ -102,17 +105,6 @@ def make_plan(asked: Asked) -> Plan:
         notes=_notes(asked, train),
         is_gpu=device.is_gpu,
     )
-
-
-def _check_shared(job: Job, size: int) -> None:
-    """Raise ``UserError`` if so many workers cannot share a row of ``job``."""
-    both = math.gcd(job.model.num_heads, job.seq_len)
-    if both % size:
-        raise UserError(
-            f"train.execution.sequence_parallel {size} does not divide both the "
-            f"{job.model.num_heads} heads of the model and pack.seq_len {job.seq_len}.",
-            f"Choose a divisor of {both}.",
-        )
 
 
 def _device(asked: Asked, train: TrainConfig, workers: int) -> Device:

@@ -45,17 +45,19 @@ def job_of(train: TrainConfig, vocab_size: int, seq_len: int) -> Job:
     Raises ``UserError`` for an impossible shape, weights that cannot be read, and rows that are
     longer than the model has positions.
     """
-    model = train.shape(vocab_size)
-    if train.start_from is not None:
+    if train.start_from is None:
+        model = train.shape(vocab_size)
+    else:
         # Imports torch, which other plans do without.
         from treespan.model.starting_weights import read_starting_weights
 
         model = read_starting_weights(train.start_from).config
-    if seq_len > model.max_positions:
-        raise UserError(
-            f"pack.seq_len {seq_len} exceeds the {model.max_positions} positions of the model.",
-            "Lower it.",
-        )
+        if seq_len > model.max_positions:
+            raise UserError(
+                f"pack.seq_len {seq_len} exceeds the {model.max_positions} positions of "
+                f"{train.start_from}.",
+                "Lower it, or choose another model.",
+            )
     return Job(
         model=model,
         seq_len=seq_len,
