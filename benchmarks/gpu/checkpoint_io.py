@@ -14,7 +14,8 @@ from benchmarks.gpu.figures import Recorder
 from benchmarks.gpu.scales import Scale
 
 from treespan.jobs.train.fragments import QUANTITIES, holding_of
-from treespan.jobs.train.train_state import RunState, TrainStates
+from treespan.jobs.train.run_state import RunState
+from treespan.jobs.train.train_state import TrainStates
 from treespan.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from treespan.model.fim_format import FimFormat
 from treespan.model.tokenizer import train

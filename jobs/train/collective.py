@@ -16,12 +16,13 @@ class Collective:
     """
 
     def __init__(self, world: int, device: torch.device) -> None:
-        self._alone = world == 1
+        self.world = world
+        """How many workers there are."""
         self._device = device
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum of ``values`` over all workers, where ``values`` are; they stay as they are."""
-        if self._alone:
+        if self.world == 1:
             return values
         total = values.to(self._device, copy=True)
         dist.all_reduce(total)
@@ -34,7 +35,7 @@ class Collective:
     def first(self, value: Any) -> Any:
         """What the first worker has: plain values."""
         shared = [value]
-        if not self._alone:
+        if self.world > 1:
             dist.broadcast_object_list(shared, 0, device=self._device)
         return shared[0]
 

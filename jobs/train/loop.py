@@ -19,25 +19,18 @@ from treespan.jobs.train.anomalies import SpikeRule
 from treespan.jobs.train.batch import Batch
 from treespan.jobs.train.collective import Collective
 from treespan.jobs.train.config import TrainConfig
-from treespan.jobs.train.ema import Ema
 from treespan.jobs.train.engine import building, initialize
-from treespan.jobs.train.fragments import QUANTITIES, WEIGHT, Fragment, holding_of
+from treespan.jobs.train.fragments import holding_of
 from treespan.jobs.train.gradient_guard import GradientGuard
-from treespan.jobs.train.loss_model import HEAD_MODULES, HEADS, LossModel
+from treespan.jobs.train.loss_model import HEADS, LossModel
 from treespan.jobs.train.memory import peak_memory_bytes
 from treespan.jobs.train.rows import TrainingRows
+from treespan.jobs.train.run_state import RunState
 from treespan.jobs.train.schedule import learning_rate
-from treespan.jobs.train.state_writer import StateWriter
+from treespan.jobs.train.state_keeper import StateKeeper
 from treespan.jobs.train.step_record import StepRecord, StepTiming, Tally
 from treespan.jobs.train.tally import TallyKeys
-from treespan.jobs.train.train_state import (
-    EMA,
-    DamagedStateError,
-    RunState,
-    SavedState,
-    TrainStates,
-    Values,
-)
+from treespan.jobs.train.train_state import TrainStates
 from treespan.model.config import ModelConfig
 from treespan.model.lora import add_adapters
 from treespan.model.packed_attention import PackedRows, packed_rows
@@ -94,24 +87,15 @@ class Worker:
         self.place = place
         self.total_steps = config.total_steps(rows.seq_len)
         self._rows, self._keys, self._hooks = rows, keys, hooks
-        self._states = states
-        self._writer = StateWriter(
-            states,
-            place.rank,
-            place.world,
-            config.checkpoints.keep,
-            config.anomalies.spike_steps,
-        )
         self._rule = SpikeRule(config.anomalies)
         self._together = Collective(place.world, place.device)
         self.engine = self._make_engine(model_config)
-        self._holding = holding_of(self.engine)
         self._guard = GradientGuard(self.engine, config.optimizer.gradient_clip, self._rule)
-        self._ema = Ema(config.ema_decay) if config.ema_decay is not None else None
-        self._attempt = 0
+        self._keeper = StateKeeper(
+            states, holding_of(self.engine), config, place.rank, self._together, hooks.say
+        )
         self._asked = False
-        self.run_state = RunState()
-        self._begin(start)
+        self.run_state = self._begin(start)
 
     # -- starting and going on -------------------------------------------------------------------
 
@@ -131,69 +115,21 @@ class Worker:
                 layer.compile()
         return initialize(model, config, self.place.world)
 
-    def _begin(self, start: Weights) -> None:
+    def _begin(self, start: Weights) -> RunState:
         """Go on from the newest intact state, or else from the start."""
-        self._holding.install(start(), zero=HEAD_MODULES)
-        self._restore_newest(before=None)
-        first = self._states.next_attempt() if self.place.rank == 0 else 0
-        self._attempt = int(self._together.first(first))
+        run = self._keeper.begin(start())
         execution = self.config.execution
         placement = {
-            "from_step": self.next_step,
+            "from_step": len(run.history),
             "workers": self.place.world,
             "zero_stage": execution.zero_stage,
             "micro_batch": execution.micro_batch,
             "sequence_parallel": execution.sequence_parallel,
         }
-        before = [p for p in self.run_state.placements if p["from_step"] < self.next_step]
-        same = before and {**before[-1], "from_step": self.next_step} == placement
-        self.run_state.placements = before if same else [*before, placement]
-
-    def _restore_newest(self, before: int | None) -> bool:
-        """Load the newest state, of a step before ``before`` if given; false if there is none.
-
-        Every worker reads what it needs; if a share is damaged, all take the state before.
-        """
-        found: list[SavedState] = []
-        if self.place.rank == 0:
-            found = [s for s in self._states.complete() if before is None or s.step < before]
-        for state in self._together.first(found):
-            problem = self._restore(state)
-            if not problem:
-                return True
-            self._hooks.say(f"A training state is damaged, so the one before is used: {problem}.")
-        return False
-
-    def _restore(self, state: SavedState) -> str:
-        """Load ``state`` on all workers, or on none: what is wrong, "" if nothing is."""
-        holding, problem = self._holding, ""
-        values: list[Values] = []
-        run = RunState()
-        try:
-            run = self._states.read_run(state)
-            values = list(self._states.read(state, holding.fragments, QUANTITIES))
-            if self._ema is not None:
-                values += self._states.read(state, holding.owned, [EMA])
-        except DamagedStateError as error:
-            problem = str(error)
-        if self._together.any(bool(problem)):
-            return problem or "another worker found it so"
-        holding.make_moments(run.updates)
-        for fragment, quantity, part in values:
-            if quantity != EMA:
-                holding.write(fragment, quantity, part)
-        if self.config.ema_decay is not None:
-            self._ema = Ema(self.config.ema_decay)
-            if run.updates:
-                mean = {f.name: torch.empty_like(holding.view(f, WEIGHT)) for f in holding.owned}
-                owned = {fragment.name: fragment for fragment in holding.owned}
-                for fragment, quantity, part in values:
-                    if quantity == EMA:
-                        _put(part, fragment, mean[fragment.name], owned[fragment.name])
-                self._ema.load_state_dict({"updates": run.updates, "mean": mean})
-        holding.commit()
-        self.run_state = run
-        return ""
+        before = [p for p in run.placements if p["from_step"] < len(run.history)]
+        same = before and {**before[-1], "from_step": len(run.history)} == placement
+        run.placements = before if same else [*before, placement]
+        return run
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -212,7 +148,7 @@ class Worker:
         end = self.total_steps if until is None else until
         while self.next_step < end:
             self._run_from_here(end)
-        self._tell(self._writer.wait())
+        self._keeper.wait()
 
     def _run_from_here(self, end: int) -> None:
         """Steps with one order of rows: until ``end``, or until the run turns back."""
@@ -238,7 +174,7 @@ class Worker:
                 done = self.next_step
                 urgent = self._asked and not saved_early and self._hooks.must_save()
                 if done % every == 0 or done in (end, self.total_steps) or urgent:
-                    self._save()
+                    self._keeper.save(self.run_state)
                     saved_early = urgent
                 timing = StepTiming(
                     seconds=time.perf_counter() - validated,
@@ -273,8 +209,8 @@ class Worker:
             sums += self._keys.sums(losses.cpu(), batch)
             heads += extra.cpu()
         skipped = self._guard.after()
-        if self._ema is not None and not skipped:
-            self._ema.update(self._owned_weights())
+        if not skipped:
+            self._keeper.take_in_update()
         asking = torch.tensor([float(self._hooks.time_to_ask())], dtype=torch.float64)
         together = self._together.sum(torch.cat((sums.flatten(), heads.flatten(), asking)))
         sums = together[: sums.numel()].view_as(sums)
@@ -331,25 +267,7 @@ class Worker:
         self.engine.train()
         return dict(self._keys.split(self._together.sum(sums)).by_objective)
 
-    # -- saving and turning back -----------------------------------------------------------------
-
-    def _save(self) -> None:
-        """Copy this worker's share; it is published while training goes on."""
-        values: list[Values] = []
-        for fragment in self._holding.owned:
-            for quantity in QUANTITIES:
-                view = self._holding.view(fragment, quantity)
-                values.append((fragment, quantity, view.detach().cpu().clone()))
-        if self._ema is not None and self._ema.updates:
-            mean = self._ema.mean
-            values += [(f, EMA, mean[f.name].cpu().clone()) for f in self._holding.owned]
-        self._tell(self._writer.save(self._attempt, self.next_step, values, self.run_state.copy()))
-
-    def _tell(self, problem: str) -> None:
-        """Say that a state could not be saved, on whichever worker."""
-        if self._together.any(bool(problem)):
-            why = problem or "another worker's share was not written"
-            self._hooks.say(f"A training state could not be saved: {why}")
+    # -- turning back ----------------------------------------------------------------------------
 
     def _turn_back(self) -> None:
         """Return to a state from before the anomaly, and pass over the rows since."""
@@ -362,33 +280,20 @@ class Worker:
                 f"{self.history[-1].gradient_norm:.3g}).",
                 "Lower train.optimizer.learning_rate, or warm up for longer.",
             )
-        self._writer.wait()
-        self._together.barrier()
         skips = list(self.run_state.skips)
         why = f"loss {self.history[-1].loss:.3g}, norm {self.history[-1].gradient_norm:.3g}"
-        if not self._restore_newest(before=here - config.spike_steps + 1):
+        found = self._keeper.turn_back(before=here - config.spike_steps + 1)
+        if found is None:
             raise UserError(
                 f"training went wrong at step {here - 1} ({why}), before the first training state.",
                 "Lower train.optimizer.learning_rate, or warm up for longer.",
             )
-        back = self.next_step
+        self.run_state, back = found, len(found.history)
         # Turns that lie behind the one before pass over its rows as well.
         passed = sum(rows for step, rows in skips if step > back)
         passed += (here - back) * self.config.global_batch
         self.run_state.skips = [*(skip for skip in skips if skip[0] <= back), (back, passed)]
         self.run_state.rollbacks = [*rollbacks, {"step": here, "to": back, "why": why}]
-        self._attempt += 1
-        self._together.barrier()
-        if self.place.rank == 0:
-            self._states.forget_after(back)
         self._hooks.say(
             f"Step {here - 1} went wrong ({why}): back to step {back}, and past the rows since."
         )
-
-    def _owned_weights(self) -> dict[str, Tensor]:
-        return {f.name: self._holding.view(f, WEIGHT) for f in self._holding.owned}
-
-
-def _put(part: Tensor, at: Fragment, target: Tensor, held: Fragment) -> None:
-    """Write ``part``, which is at ``at``, into ``target``, which holds ``held``."""
-    target.narrow(0, at.start - held.start, at.length).copy_(part)

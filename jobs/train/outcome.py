@@ -20,9 +20,10 @@ from treespan.jobs.train.fragments import WEIGHT
 from treespan.jobs.train.losses_table import LOSSES, TIMINGS, loss_counts, loss_rows
 from treespan.jobs.train.metrics.throughput import RunFacts, measures
 from treespan.jobs.train.ray_worker import FACTS, TIMING_TABLES
+from treespan.jobs.train.run_state import RunState
 from treespan.jobs.train.start import StartingPoint
 from treespan.jobs.train.step_record import StepTiming
-from treespan.jobs.train.train_state import EMA, RunState, SavedState, TrainStates
+from treespan.jobs.train.train_state import EMA, SavedState, TrainStates
 from treespan.model.checkpoint import expected_shapes, save_checkpoint
 from treespan.model.fim_format import FimRenderer
 from treespan.model.lora import merged_state

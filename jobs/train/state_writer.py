@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from treespan.jobs.train.train_state import RunState, TrainStates, Values
+from treespan.jobs.train.run_state import RunState
+from treespan.jobs.train.train_state import TrainStates, Values
 
 
 class StateWriter:

@@ -36,9 +36,9 @@ def worker(one_process_group: None, tmp_path: Path) -> Callable[..., Worker]:
 
 
 def weights_of(worker: Worker) -> dict[str, torch.Tensor]:
-    state = worker._states.complete()[0]
+    state = worker._keeper._states.complete()[0]
     shapes = {name: weight.shape for name, weight in start_weights()}
-    return dict(worker._states.whole(state, shapes, "weight"))
+    return dict(worker._keeper._states.whole(state, shapes, "weight"))
 
 
 def test_training_learns_and_counts(worker: Callable[..., Worker]) -> None:
@@ -149,7 +149,7 @@ def test_a_spike_turns_the_run_back_and_passes_over_its_rows(
     assert len(run.history) == 44
     assert any("back to step 35" in said for said in hooks.said)
     # The abandoned branch is gone, and a run that goes on now knows of the turn.
-    again = make_worker(Path(run._states.store.uri), run.config)
+    again = make_worker(Path(run._keeper._states.store.uri), run.config)
     assert again.run_state.skips == run.run_state.skips
     assert again.history == run.history
 
@@ -172,9 +172,9 @@ def test_a_damaged_state_is_found_and_the_one_before_is_used(
 ) -> None:
     whole = worker()
     whole.run()
-    newest, second = whole._states.complete()[:2]
+    newest, second = whole._keeper._states.complete()[:2]
     assert (newest.step, second.step) == (12, 9)
-    share = Path(whole._states.store.path(f"{newest.folder}/share-00-of-01.arrow"))
+    share = Path(whole._keeper._states.store.path(f"{newest.folder}/share-00-of-01.arrow"))
     data = bytearray(share.read_bytes())
     data[len(data) // 2] ^= 1
     share.write_bytes(data)
@@ -204,7 +204,7 @@ def test_a_full_store_costs_states_but_no_training(
     run.run()
     assert len(run.history) == 12
     assert any("No space left" in said for said in hooks.said)
-    assert [state.step for state in run._states.complete()] == [12, 9, 3]
+    assert [state.step for state in run._keeper._states.complete()] == [12, 9, 3]
 
 
 def test_a_last_state_that_cannot_be_saved_is_told(
@@ -224,7 +224,7 @@ def test_a_last_state_that_cannot_be_saved_is_told(
     monkeypatch.setattr(Store, "write_table", full)
     run.run()
     assert "No space left" in hooks.said[-1]
-    assert run._states.complete()[0].step == 9
+    assert run._keeper._states.complete()[0].step == 9
 
 
 def test_a_turn_behind_another_passes_over_the_rows_of_both(
@@ -237,9 +237,9 @@ def test_a_turn_behind_another_passes_over_the_rows_of_both(
     # From step 12 to the state of step 9 or before: of step 9, behind both.
     assert run.next_step == 9
     assert run.run_state.skips == [(3, 24), (8, 36), (9, 3 * 12)]
-    again = make_worker(Path(run._states.store.uri), run.config)
+    again = make_worker(Path(run._keeper._states.store.uri), run.config)
     again.run_state.skips = [(3, 24), (8, 36)]
-    again._states.forget_after(6)
+    again._keeper._states.forget_after(6)
     again._turn_back()
     assert again.next_step == 6
     assert again.run_state.skips == [(3, 24), (6, 36 + 3 * 12)]
@@ -248,7 +248,7 @@ def test_a_turn_behind_another_passes_over_the_rows_of_both(
 def test_only_the_newest_states_are_kept(worker: Callable[..., Worker]) -> None:
     run = worker(checkpoints={"every_steps": 1, "keep": 2}, anomalies={"spike_steps": 1})
     run.run()
-    assert [state.step for state in run._states.complete()] == [12, 11, 10]
+    assert [state.step for state in run._keeper._states.complete()] == [12, 11, 10]
 
 
 def test_a_notice_makes_a_state_at_once(worker: Callable[..., Worker]) -> None:
@@ -256,7 +256,7 @@ def test_a_notice_makes_a_state_at_once(worker: Callable[..., Worker]) -> None:
     hooks.asks = True
     run = worker(hooks=hooks, checkpoints={"every_steps": 100})
     run.run(until=5)
-    assert [state.step for state in run._states.complete()] == [5, 1]
+    assert [state.step for state in run._keeper._states.complete()] == [5, 1]
 
 
 def test_ema_is_kept_resumed_and_saved(worker: Callable[..., Worker]) -> None:
@@ -269,7 +269,8 @@ def test_ema_is_kept_resumed_and_saved(worker: Callable[..., Worker]) -> None:
     resumed.run()
     shapes = {name: weight.shape for name, weight in start_weights()}
     means = [
-        dict(run._states.whole(run._states.complete()[0], shapes, EMA)) for run in (whole, resumed)
+        dict(run._keeper._states.whole(run._keeper._states.complete()[0], shapes, EMA))
+        for run in (whole, resumed)
     ]
     for name, weight in weights_of(whole).items():
         assert torch.equal(means[0][name], means[1][name])

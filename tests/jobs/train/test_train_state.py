@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from treespan.jobs.train.fragments import Fragment
-from treespan.jobs.train.train_state import DamagedStateError, RunState, TrainStates, Values
+from treespan.jobs.train.run_state import RunState
+from treespan.jobs.train.train_state import DamagedStateError, TrainStates, Values
 from treespan.platform.store import Store
 
 
