@@ -223,7 +223,7 @@ def test_a_killed_worker_changes_nothing(
 
 
 def training_workers() -> list[int]:
-    """Processes of Ray Train's workers on this machine."""
+    """Process ids of the Ray Train workers of this test run, and of no other on the machine."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -231,8 +231,21 @@ def training_workers() -> list[int]:
                 title = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"RayTrainWorker" in title or b"_RayTrainWorker" in title:
+            if b"RayTrainWorker" in title and os.getpid() in ancestors(int(folder.name)):
                 found.append(int(folder.name))
+    return found
+
+
+def ancestors(process: int) -> list[int]:
+    found: list[int] = []
+    while process > 1:
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            break
+        # The name, in brackets, may hold anything; the state and the parent follow it.
+        process = int(stat.rpartition(")")[2].split()[1])
+        found.append(process)
     return found
 
 
