@@ -232,10 +232,11 @@ def check_shapes(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]], whe
     expected = expected_shapes(config)
     fix = "Use the config.json that belongs to these weights."
     if lacking := sorted(expected.keys() - shapes.keys()):
-        raise UserError(f"{where} lacks {len(lacking)} tensors, first {lacking[0]}.", fix)
+        count = len(lacking)
+        raise UserError(f"{where}: {count} tensors are missing, first {lacking[0]}.", fix)
     if surplus := sorted(shapes.keys() - expected.keys()):
         raise UserError(
-            f"{where} has {len(surplus)} tensors that the model does not have, first {surplus[0]}.",
+            f"{where}: the model does not have {len(surplus)} of the tensors, first {surplus[0]}.",
             fix,
         )
     for name, shape in expected.items():

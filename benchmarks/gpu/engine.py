@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from treespan.jobs.train.config import ExecutionConfig, TrainConfig
-from treespan.jobs.train.engine import building, initialize
+from treespan.jobs.train.engine import building, initialize, leave_out_compiled_operators
 from treespan.jobs.train.loss_model import LossModel
 from treespan.model.attention import document_positions
 from treespan.model.config import ModelConfig
@@ -81,5 +81,6 @@ def _be_alone(device: torch.device) -> None:
         port = probe.getsockname()[1]
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
     os.environ.update(alone, MASTER_PORT=str(port))
+    leave_out_compiled_operators()
     backend = "nccl" if device.type == "cuda" else "gloo"
     deepspeed.init_distributed(backend, auto_mpi_discovery=False, verbose=False)

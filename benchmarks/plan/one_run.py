@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from treespan.jobs.train.config import TrainConfig
-from treespan.jobs.train.engine import building, initialize
+from treespan.jobs.train.engine import building, initialize, leave_out_compiled_operators
 from treespan.jobs.train.loss_model import LossModel
 from treespan.jobs.train.memory import peak_memory_bytes
 from treespan.model.attention import document_ids, document_positions
@@ -33,6 +33,7 @@ def run(asked: dict[str, Any]) -> dict[str, float]:
     config = TrainConfig.model_validate(asked["train"])
     execution = config.execution
     torch.set_num_threads(execution.cpus_per_worker)
+    leave_out_compiled_operators()
     deepspeed.init_distributed("gloo", verbose=False)
     rank, world = dist.get_rank(), dist.get_world_size()
     shape = config.shape(asked["vocab_size"])

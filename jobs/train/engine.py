@@ -84,11 +84,9 @@ def initialize(model: LossModel, config: TrainConfig, world: int) -> Any:
 def engine_around(model: nn.Module, config: TrainConfig, world: int) -> Any:
     """DeepSpeed and AdamW around any model."""
     import deepspeed
-    import deepspeed.ops
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    # Would be compiled at start: a minute, and only with a compiler.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    leave_out_compiled_operators()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     engine, *_ = deepspeed.initialize(
         model=model,
@@ -107,6 +105,16 @@ def engine_around(model: nn.Module, config: TrainConfig, world: int) -> Any:
         config=deepspeed_config(config, world),
     )
     return engine
+
+
+def leave_out_compiled_operators() -> None:
+    """To be called before DeepSpeed makes or takes up a process group.
+
+    Its exchange by shared memory would be compiled then: a minute, and only with a compiler.
+    """
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _dimensions(parameter: nn.Parameter) -> int:

@@ -317,18 +317,21 @@ def remove(name: str) -> Callable[[Path], None]:
         (garble("fim_format.json"), "fim_format.json is no JSON"),
         (edit_json("treespan.json", format_version=1), "has format version 1, .* reads 2"),
         (edit_json("config.json", model_type="gpt2"), "'gpt2', only 'llama' and 'qwen2'"),
-        (edit_json("config.json", model_type="qwen2"), "lacks 6 tensors, .*k_proj.bias"),
+        (edit_json("config.json", model_type="qwen2"), "6 tensors are missing, .*k_proj.bias"),
         (edit_json("config.json", hidden_size="wide"), "'?hidden_size"),
         (edit_json("config.json", hidden_size=64, head_dim=16), "has shape .*304, 32.*304, 64"),
         (edit_json("config.json", head_dim=5), "head width 5"),
-        (edit_json("config.json", attention_bias=True), "lacks 8 tensors, .*k_proj.bias"),
+        (edit_json("config.json", attention_bias=True), "8 tensors are missing, .*k_proj.bias"),
         (edit_json("config.json", rope_parameters={"rope_type": "longrope"}), "scaling 'longrope'"),
         (edit_json("config.json", vocab_size=279), "tokenizer has 280 ids, the model only 279"),
-        (edit_json("config.json", num_hidden_layers=3), "lacks 9 tensors, first model.layers.2"),
+        (
+            edit_json("config.json", num_hidden_layers=3),
+            "9 tensors are missing, first model.layers.2",
+        ),
         (edit_json("fim_format.json", prefix="<PRE>"), "no token '<PRE>'"),
         (edit_json("fim_format.json", prefx="<PRE>"), "Did you mean 'prefix'"),
-        (edit_weights(lambda t: t.pop("model.norm.weight")), "lacks 1 tensors"),
-        (edit_weights(lambda t: t.update(x=torch.ones(1))), "does not have, first x"),
+        (edit_weights(lambda t: t.pop("model.norm.weight")), "1 tensors are missing"),
+        (edit_weights(lambda t: t.update(x=torch.ones(1))), "1 of the tensors, first x"),
     ],
 )
 def test_damage_is_named(
@@ -372,13 +375,13 @@ def test_a_damaged_index_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
 def test_a_wrong_state_is_not_saved(tmp_path: Path, saved: Path) -> None:
     loaded = load_checkpoint(saved)
     state = {name: tensor for name, tensor in loaded.model.state_dict().items() if "norm" in name}
-    with pytest.raises(UserError, match="the state to save lacks"):
+    with pytest.raises(UserError, match=r"the state to save: .* missing"):
         save_checkpoint(tmp_path, loaded.config, state, loaded.tokenizer, loaded.fim_format, {})
     whole = loaded.model.state_dict()
     norm, twice = whole["model.norm.weight"], [*whole.items(), *whole.items()]
     for items, problem in [
         ([("model.norm.weight", norm[1:])], "norm.weight has shape .31., .* .32."),
-        ([("norm", norm)], "does not have, first norm"),
+        ([("norm", norm)], "1 of the tensors, first norm"),
         (twice, "has model.embed_tokens.weight twice"),
         ([("model.norm.weight", norm.double()), *whole.items()], "mixes"),
     ]:

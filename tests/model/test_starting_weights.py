@@ -389,7 +389,7 @@ def adapter(folder: Path) -> None:
         (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "is damaged"),
-        (rename(lambda tensors: tensors.pop("lm_head.weight")), "lacks 1 tensors"),
+        (rename(lambda tensors: tensors.pop("lm_head.weight")), "1 tensors are missing"),
         (code_in_a_pickle, "cannot be read as plain weights"),
         (torch_without_tensors, "holds no state dict"),
         (adapter, "an adapter of another model"),

@@ -113,7 +113,7 @@ def test_the_recipe_seed_reaches_every_section_that_sets_none(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("train.global_batch=3", "not a multiple"),
+        ("train.execution.sequence_parallel=3", "not a multiple"),
         ("pack.objectives.ntp=0.9", "must sum to 1"),
         ("sample.strategies={content: 0, path: 0, dependency: 0, random: 0}", "at least one"),
         ("name=Bad Name", "name"),
