@@ -6,32 +6,15 @@ import copy
 
 import pytest
 import torch
+from tests.model.small_transformer import model
 from torch import Tensor, nn
 
-from treespan.model.config import ModelConfig
 from treespan.model.lora import Adapters, LoraLinear, adapter_state, add_adapters, merged_state
-from treespan.model.transformer import Transformer, init_weights
+from treespan.model.transformer import Transformer
 from treespan.platform.errors import UserError
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTERS = Adapters(rank=4, alpha=12.0, targets=ALL)
-
-
-def model(*, tied: bool = False, dtype: torch.dtype = torch.float32) -> Transformer:
-    config = ModelConfig(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        max_positions=64,
-        tie_embeddings=tied,
-        init_std=0.2,
-    )
-    transformer = Transformer(config)
-    init_weights(transformer, 0)
-    return transformer.to(dtype)
 
 
 def trained(transformer: Transformer) -> Transformer:

@@ -7,35 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.model.small_transformer import model
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from treespan.model.config import ModelConfig
 from treespan.model.lora import Adapters, add_adapters
 from treespan.model.peft_adapter import CONFIG, WEIGHTS, load_adapters, save_adapters
-from treespan.model.transformer import Transformer, init_weights
+from treespan.model.transformer import Transformer
 from treespan.platform.errors import UserError
 
 TOKENS = torch.arange(24).view(2, 12)
 BOTH = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 WHOLE = pytest.mark.parametrize("train_embeddings", [False, True], ids=["frozen", "embeddings"])
-
-
-def model(*, tied: bool = False, dtype: torch.dtype = torch.float32) -> Transformer:
-    config = ModelConfig(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        max_positions=64,
-        tie_embeddings=tied,
-        init_std=0.2,
-    )
-    transformer = Transformer(config)
-    init_weights(transformer, 0)
-    return transformer.to(dtype)
 
 
 def randomly_adapted(*, tied: bool, train_embeddings: bool) -> tuple[Transformer, Adapters]:

@@ -23,6 +23,7 @@ from treespan.jobs.train.loop import Worker
 from treespan.jobs.train.train_state import EMA
 from treespan.model.objectives import OBJECTIVES
 from treespan.platform.errors import UserError
+from treespan.platform.store import Store
 
 
 @pytest.fixture
@@ -186,17 +187,16 @@ def test_a_damaged_state_is_found_and_the_one_before_is_used(
     assert again.history == whole.history
 
 
+@pytest.mark.parametrize(("full_at", "kept"), [(6, [12, 9, 3]), (12, [9, 6, 3])])
 def test_a_full_store_costs_states_but_no_training(
-    worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+    worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch, full_at: int, kept: list[int]
 ) -> None:
-    from treespan.platform.store import Store
-
     hooks = Watch()
     run = worker(hooks=hooks)
     write = Store.write_table
 
     def full(store: Store, path: str, *arguments: Any) -> Any:
-        if "step-00000006" in path:
+        if f"step-{full_at:08d}" in path:
             raise OSError(28, "No space left on device", path)
         return write(store, path, *arguments)
 
@@ -204,27 +204,7 @@ def test_a_full_store_costs_states_but_no_training(
     run.run()
     assert len(run.history) == 12
     assert any("No space left" in said for said in hooks.said)
-    assert [state.step for state in run._keeper._states.complete()] == [12, 9, 3]
-
-
-def test_a_last_state_that_cannot_be_saved_is_told(
-    worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from treespan.platform.store import Store
-
-    hooks = Watch()
-    run = worker(hooks=hooks)
-    write = Store.write_table
-
-    def full(store: Store, path: str, *arguments: Any) -> Any:
-        if "step-00000012" in path:
-            raise OSError(28, "No space left on device", path)
-        return write(store, path, *arguments)
-
-    monkeypatch.setattr(Store, "write_table", full)
-    run.run()
-    assert "No space left" in hooks.said[-1]
-    assert run._keeper._states.complete()[0].step == 9
+    assert [state.step for state in run._keeper._states.complete()] == kept
 
 
 def test_a_turn_behind_another_passes_over_the_rows_of_both(
