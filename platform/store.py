@@ -197,15 +197,26 @@ class Store:
 
     def sha256(self, relative: str) -> str:
         """The hash of a file, read piece by piece."""
-        digest = HashingSink(None)
-        self.copy_out(relative, cast(IO[bytes], digest))
-        return digest.digest.hexdigest()
+        path = self.path(relative)
+
+        def read() -> str:
+            hashing = HashingSink(None)
+            with self.fs.open_input_stream(path, compression=None) as source:
+                shutil.copyfileobj(source, hashing, SPOOL_BYTES)
+            return hashing.digest.hexdigest()
+
+        return retrying(read, path)
 
     def copy_out(self, relative: str, target: IO[bytes]) -> None:
-        """Write what a file holds to ``target``, piece by piece."""
+        """Write what a file holds to the beginning of ``target``, piece by piece."""
         path = self.path(relative)
-        with SteadyFile(lambda: self.fs.open_input_file(path), path) as source:
-            shutil.copyfileobj(source, target, SPOOL_BYTES)
+
+        def copy() -> None:
+            target.seek(0)
+            with self.fs.open_input_stream(path, compression=None) as source:
+                shutil.copyfileobj(source, target, SPOOL_BYTES)
+
+        retrying(copy, path)
 
     def read_json(self, relative: str) -> Any:
         """A JSON document."""
