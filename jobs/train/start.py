@@ -18,6 +18,7 @@ from treespan.model.starting_weights import (
 )
 from treespan.model.tokenizer import Tokenizer
 from treespan.model.transformer import Transformer, drawn_weights
+from treespan.platform.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,21 @@ def starting_point(config: TrainConfig, tokenizer: Tokenizer) -> StartingPoint:
         rows = fitted_vocab_size(opened.config, tokenizer)
         shape = opened.config.model_copy(update={"vocab_size": rows})
     return StartingPoint(shape, config.seed, _absolute(config.start_from), tokenizer.serialized)
+
+
+def shape_of_start(path: str, seq_len: int) -> ModelConfig:
+    """The shape of the weights at ``path``, as they are, for rows of ``seq_len`` tokens.
+
+    Raises ``UserError`` for weights that cannot be read, and rows that are longer than the model
+    has positions.
+    """
+    shape = read_starting_weights(path).config
+    if seq_len > shape.max_positions:
+        raise UserError(
+            f"pack.seq_len {seq_len} exceeds the {shape.max_positions} positions of {path}.",
+            "Lower it, or choose another model.",
+        )
+    return shape
 
 
 def _absolute(path: str | None) -> str | None:

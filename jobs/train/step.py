@@ -16,11 +16,11 @@ from treespan.jobs.train.config import TrainConfig
 from treespan.jobs.train.metrics.trackers import prepared
 from treespan.jobs.train.outcome import publish
 from treespan.jobs.train.ray_worker import STATES, Job, refusal, train_worker
-from treespan.jobs.train.start import starting_point
+from treespan.jobs.train.start import shape_of_start, starting_point
 from treespan.jobs.train.train_state import DamagedStateError, TrainStates
 from treespan.model.lora import add_adapters
 from treespan.model.sequence_parallel import check_shareable
-from treespan.model.starting_weights import read_starting_weights, weights_fingerprint
+from treespan.model.starting_weights import weights_fingerprint
 from treespan.model.transformer import Transformer
 from treespan.platform.errors import UserError
 from treespan.platform.progress_board import watched_board
@@ -56,13 +56,7 @@ def _check(config: TrainConfig, seq_len: int) -> None:
     if config.start_from is None:
         shape = config.shape(_ANY_VOCABULARY)
     else:
-        shape = read_starting_weights(config.start_from).config
-        if seq_len > shape.max_positions:
-            raise UserError(
-                f"pack.seq_len {seq_len} exceeds the {shape.max_positions} positions of "
-                f"{config.start_from}.",
-                "Lower it, or choose another model.",
-            )
+        shape = shape_of_start(config.start_from, seq_len)
     check_shareable(shape, seq_len, execution.sequence_parallel)
     if config.lora is not None:
         with torch.device("meta"):

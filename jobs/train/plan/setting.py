@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from treespan.jobs.train.config import ExecutionConfig, TrainConfig
 from treespan.model.config import ModelConfig
-from treespan.platform.errors import UserError
 
 Offload = Literal["none", "cpu", "nvme"]
 
@@ -49,15 +48,9 @@ def job_of(train: TrainConfig, vocab_size: int, seq_len: int) -> Job:
         model = train.shape(vocab_size)
     else:
         # Imports torch, which other plans do without.
-        from treespan.model.starting_weights import read_starting_weights
+        from treespan.jobs.train.start import shape_of_start
 
-        model = read_starting_weights(train.start_from).config
-        if seq_len > model.max_positions:
-            raise UserError(
-                f"pack.seq_len {seq_len} exceeds the {model.max_positions} positions of "
-                f"{train.start_from}.",
-                "Lower it, or choose another model.",
-            )
+        model = shape_of_start(train.start_from, seq_len)
     return Job(
         model=model,
         seq_len=seq_len,
